@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The agent's client: what nova-compute and the tools ask the agent.
+
+Plain blocking sockets, so that it works under native threads and under
+eventlet alike.
+"""
+
+import contextlib
+import socket
+from collections.abc import Iterator
+from typing import Any, Self
+
+from nova_xen_overcommit import exception, report
+from nova_xen_overcommit.agent import protocol
+
+
+class Connection:
+    """One connection; what is reserved on it ends with it."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._file = sock.makefile("rb")
+
+    @classmethod
+    def open(cls, path: str, timeout_s: float) -> Self:
+        """Connect to the socket at ``path``.
+
+        :raises AgentUnavailable: nobody listens, or we may not connect.
+        """
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        sock.settimeout(timeout_s)
+        try:
+            sock.connect(path)
+        except OSError as error:
+            sock.close()
+            raise exception.AgentUnavailable(
+                f"the agent does not answer at {path}: {error}"
+            ) from error
+        return cls(sock)
+
+    def call(self, method: str, **arguments: Any) -> dict[str, Any]:
+        """Ask, and give the result.
+
+        :raises AgentUnavailable: the agent went away or was too slow.
+        :raises OvercommitError: what the agent refused with.
+        """
+        try:
+            self._sock.sendall(
+                protocol.encode({"method": method, **arguments})
+            )
+            line = self._file.readline(protocol.MAX_LINE_BYTES)
+        except OSError as error:
+            raise exception.AgentUnavailable(
+                f"no answer to {method}: {error}"
+            ) from error
+        if not line.endswith(b"\n"):
+            raise exception.AgentUnavailable(
+                f"the agent closed the connection during {method}"
+            )
+        return _result(protocol.decode(line))
+
+    def close(self) -> None:
+        """Close the connection, and with it all that it holds."""
+        self._file.close()
+        self._sock.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+
+def _result(answer: dict[str, Any]) -> dict[str, Any]:
+    error = answer.get("error")
+    if isinstance(error, dict):
+        raise protocol.failure_of(error)
+    result = answer.get("result")
+    if not isinstance(result, dict):
+        raise exception.ProtocolError("the answer has no result")
+    return result
+
+
+class AgentClient:
+    """What can be asked of the agent at one socket."""
+
+    def __init__(self, socket_path: str, timeout_s: float = 10.0) -> None:
+        self._path = socket_path
+        self._timeout_s = timeout_s
+
+    def report(self) -> report.HostReport:
+        """Give the host's newest report.
+
+        :raises AgentUnavailable: nobody answers.
+        :raises InvalidReport: the answer is no report.
+        """
+        with Connection.open(self._path, self._timeout_s) as connection:
+            answer = connection.call(protocol.REPORT)
+        return report.HostReport.from_dict(answer)
+
+    def status(self) -> dict[str, Any]:
+        """Give everything the agent knows, for people and tools.
+
+        :raises AgentUnavailable: nobody answers.
+        """
+        with Connection.open(self._path, self._timeout_s) as connection:
+            return connection.call(protocol.STATUS)
+
+    @contextlib.contextmanager
+    def reserve(
+        self, request: protocol.StartRequest, wait_s: float
+    ) -> Iterator[protocol.Grant]:
+        """Hold memory for a start, for as long as the block runs.
+
+        The agent makes room first, which may take up to ``wait_s``.
+
+        :raises NoRoom: the memory can't be made free.
+        :raises AgentUnavailable: nobody answers.
+        """
+        timeout_s = wait_s + self._timeout_s
+        with Connection.open(self._path, timeout_s) as connection:
+            answer = connection.call(
+                protocol.RESERVE,
+                request=request.to_dict(),
+                wait_s=wait_s,
+            )
+            yield protocol.Grant(
+                uuid=request.uuid, start_kib=int(answer["start_kib"])
+            )
+
+    @contextlib.contextmanager
+    def hold(self, uuid: str, reason: str) -> Iterator[None]:
+        """Keep the agent's hands off a guest while the block runs.
+
+        :raises AgentUnavailable: nobody answers.
+        """
+        with Connection.open(self._path, self._timeout_s) as connection:
+            connection.call(protocol.HOLD, uuid=uuid, reason=reason)
+            yield

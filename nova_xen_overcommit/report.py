@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a host tells the scheduler, and how it travels.
+
+The agent makes a :class:`HostReport`, the driver puts it into
+``ComputeNode.stats`` (the one supported channel from a virt driver to a
+filter), and filter and weigher read it back from ``HostState.stats``. All
+sizes are MiB, as everywhere in Nova and Placement.
+"""
+
+import dataclasses
+import functools
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, Self
+
+from nova_xen_overcommit import exception
+
+VERSION = 1
+STATS_KEY = "xen_overcommit"
+
+# 1 PiB: more than any host has, so a figure above it is garbage.
+MAX_MIB = 1 << 30
+# Nova keeps all stats of a node in one text column of 64 KiB.
+MAX_TEXT_CHARS = 16384
+
+NORMAL = "normal"
+RECLAIMING = "reclaiming"
+PRESSURE = "pressure"
+EMERGENCY = "emergency"
+STATES = (NORMAL, RECLAIMING, PRESSURE, EMERGENCY)
+
+MODES = ("observe", "balance", "overcommit")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class HostReport:
+    """One host at one moment; see the design's terms. Sizes in MiB.
+
+    ``time_s`` is the wall clock (seconds since the epoch) of the pass that
+    made the report. ``state`` is one of :data:`STATES`. ``peak_mib`` is the
+    predicted peak of summed demand, guests in warm-up counted in full;
+    ``reclaimable_mib`` what idle guests could yield now; ``swap_mib`` the
+    sum of guest swap; ``floor_share`` and ``start_share`` are the host's
+    rules for a new guest, as shares of its flavor, so that the scheduler
+    needs no copy of the host's configuration.
+    """
+
+    time_s: float
+    mode: str
+    state: str
+    physical_mib: int
+    usable_mib: int
+    reserve_mib: int
+    free_mib: int
+    committed_mib: int
+    promise_mib: int
+    floors_mib: int
+    demand_mib: int
+    peak_mib: int
+    idle_mib: int
+    reclaimable_mib: int
+    swap_mib: int
+    max_ratio: float
+    floor_share: float
+    start_share: float
+    require_guest_swap: bool
+    guests: int
+    uncooperative: int
+    version: int = VERSION
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Check and take what :meth:`to_dict` gave.
+
+        Fields that a later version added are ignored only within the same
+        version number.
+
+        :raises InvalidReport: the version is later, a field is missing, of
+            a wrong type or out of range.
+        """
+        version = values.get("version")
+        if type(version) is not int or version != VERSION:
+            raise exception.InvalidReport(
+                f"version {version!r:.40}, this side knows {VERSION}"
+            )
+        names = [field.name for field in dataclasses.fields(cls)]
+        missing = [name for name in names if name not in values]
+        if missing:
+            raise exception.InvalidReport(f"no field {', '.join(missing)}")
+        return cls(**{name: values[name] for name in names})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain values, ready for JSON."""
+        return dataclasses.asdict(self)
+
+    def to_stats(self) -> dict[str, str]:
+        """Give the entry for ``ComputeNode.stats``."""
+        text = json.dumps(self.to_dict(), separators=(",", ":"))
+        return {STATS_KEY: text}
+
+    @classmethod
+    def from_stats(cls, stats: Mapping[str, Any] | None) -> Self | None:
+        """Read ``HostState.stats``; None where there is no report.
+
+        :raises InvalidReport: there is one, but it can't be believed.
+        """
+        text = stats.get(STATS_KEY) if stats else None
+        if text is None or text == "":
+            return None
+        if not isinstance(text, str) or len(text) > MAX_TEXT_CHARS:
+            raise exception.InvalidReport("not a text of a report's length")
+        return _parse(cls, text)
+
+    def age_s(self, now_s: float) -> float:
+        """Give the report's age at the wall clock ``now_s``, in seconds.
+
+        Negative when the reporting host's clock is ahead of ours.
+        """
+        return now_s - self.time_s
+
+
+@functools.lru_cache(maxsize=4096)
+def _parse(cls: type[HostReport], text: str) -> Any:
+    # The same text is read once per request and host: a scheduler with
+    # 1,000 hosts must not parse it again as long as it doesn't change.
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise exception.InvalidReport(f"not JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise exception.InvalidReport("not a JSON object")
+    return cls.from_dict(values)
+
+
+def _check(report: HostReport) -> None:
+    for field in dataclasses.fields(report):
+        value = getattr(report, field.name)
+        if field.name.endswith("_mib") or field.type is int:
+            _check_integer(field.name, value)
+        elif field.type is float:
+            _check_number(field.name, value)
+    if type(report.require_guest_swap) is not bool:
+        raise exception.InvalidReport("require_guest_swap is no boolean")
+    if report.state not in STATES:
+        raise exception.InvalidReport(f"state {report.state!r:.40}")
+    if report.mode not in MODES:
+        raise exception.InvalidReport(f"mode {report.mode!r:.40}")
+    if report.usable_mib > report.physical_mib:
+        raise exception.InvalidReport("usable_mib exceeds physical_mib")
+
+
+def _check_integer(name: str, value: Any) -> None:
+    if type(value) is not int or not 0 <= value <= MAX_MIB:
+        raise exception.InvalidReport(f"{name} is {value!r:.40}")
+
+
+def _check_number(name: str, value: Any) -> None:
+    number = type(value) in (int, float) and math.isfinite(value)
+    if not number or value < 0:
+        raise exception.InvalidReport(f"{name} is {value!r:.40}")
