@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a sensor is: a source of guests' memory figures.
+
+A sensor is a stevedore plugin in ``nova_xen_overcommit.sensors``, made once
+with a :class:`SensorContext`. It believes nothing a guest says: a figure
+that can't be true is no figure, and is logged, not raised.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from oslo_config import cfg
+
+from nova_xen_overcommit import exception
+from nova_xen_overcommit.policy.sample import MemorySample
+
+
+class SensorUnsuitable(exception.OvercommitError):
+    """This sensor has nothing to read on this hypervisor."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class GuestRef:
+    """Which guest to read. ``flavor_kib`` bounds what it may claim."""
+
+    uuid: str
+    name: str
+    domain_id: int
+    flavor_kib: int
+
+
+@dataclasses.dataclass(frozen=True)
+class SensorContext:
+    """What a sensor may use.
+
+    ``connection`` is the agent's libvirt connection (typed loosely, since
+    sensors don't need libvirt to be importable), ``hypervisor_type`` is
+    ``xen``, ``qemu`` or ``test``, ``monotonic_s`` the host's clock.
+    """
+
+    conf: cfg.ConfigOpts
+    connection: Any
+    hypervisor_type: str
+    monotonic_s: Callable[[], float]
+
+
+class Sensor(Protocol):
+    """A source of figures; one object per agent."""
+
+    def read(self, guests: Sequence[GuestRef]) -> Mapping[str, MemorySample]:
+        """Give the newest believable sample by guest UUID.
+
+        Guests without one are absent. Never blocks longer than a second
+        altogether, and never raises for what a guest did; an unreachable
+        source raises OvercommitError.
+        """
+
+    def close(self) -> None:
+        """Let go of what the sensor holds."""
