@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What one guest needs to run unharmed, from what was observed.
+
+    used   = (MemTotal − MemAvailable) + swap in use + unmanaged
+    demand = max(used, fast, slow) + head room
+
+``unmanaged`` is what the guest's kernel holds outside MemTotal (actual −
+MemTotal while the balloon rests). The fast average follows use with a time
+constant of seconds; the slow one holds peaks of the fast and lets them
+decay over a minute: quick to rise, slow to fall, after ESX's max of a fast
+and a slow average (Waldspurger, OSDI 2002). Swap-in, memory stall (PSI) and
+vanished head room mean that the guest is starved: it is then raised above
+what it has, and to its flavor when it happens twice in a row.
+
+All sizes are KiB, all times seconds.
+"""
+
+import dataclasses
+import math
+
+from nova_xen_overcommit.policy.sample import MemorySample
+
+_US_PER_S = 1_000_000
+# A guest's own kernel seldom holds more than this outside MemTotal; what is
+# beyond it is a balloon that moves, or a lie.
+_MAX_UNMANAGED_SHARE = 0.25
+# How much a starved guest is raised above what it has, the first time.
+_STARVED_RAISE_SHARE = 0.5
+# A guest whose available memory is below this share of its head room has
+# no head room left.
+_EXHAUSTED_SHARE = 0.25
+STARVED_TWICE = 2
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class DemandSettings:
+    """The options of conf.py that shape demand; same names, same units."""
+
+    head_room_share: float = 0.1
+    head_room_kib: int = 32 * 1024
+    rise_s: float = 2.0
+    decay_s: float = 60.0
+    psi_high_percent: float = 10.0
+    swap_in_high_kib_s: int = 256
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Observation:
+    """One sample beside what the hypervisor measured; KiB."""
+
+    sample: MemorySample
+    actual_kib: int
+    flavor_kib: int
+    floor_kib: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class GuestDemand:
+    """A guest's demand after an observation, and what it came from.
+
+    ``demand_kib`` lies between floor and flavor. ``starved_passes`` counts
+    observations in a row in which the guest was starved. ``reasons`` says
+    in words what raised the demand.
+    """
+
+    demand_kib: int
+    used_kib: int
+    fast_kib: float
+    slow_kib: float
+    unmanaged_kib: int
+    raised_kib: float
+    starved_passes: int
+    reasons: tuple[str, ...]
+    sample: MemorySample
+    actual_kib: int
+
+    @property
+    def starved(self) -> bool:
+        """Whether the guest was starved when last seen."""
+        return self.starved_passes > 0
+
+
+def observe(
+    before: GuestDemand | None, seen: Observation, settings: DemandSettings
+) -> GuestDemand:
+    """Give the demand after ``seen``; the same sample twice changes nothing.
+
+    ``before`` is what the last call for this guest gave, None at first.
+    """
+    if before is not None and before.sample == seen.sample:
+        return dataclasses.replace(before, actual_kib=seen.actual_kib)
+    unmanaged_kib = _unmanaged_kib(before, seen)
+    used_kib = _used_kib(seen, unmanaged_kib)
+    fast_kib, slow_kib = _averages(before, seen, used_kib, settings)
+    room_kib = _head_room_kib(used_kib, settings)
+    reasons = _starvation(before, seen, room_kib, settings)
+    starved_passes = _starved_passes(before, bool(reasons))
+    base_kib = max(used_kib, fast_kib, slow_kib) + room_kib
+    raised_kib = _raised_kib(before, seen, starved_passes, base_kib, settings)
+    return GuestDemand(
+        demand_kib=_bounded(max(base_kib, raised_kib), seen),
+        used_kib=used_kib,
+        fast_kib=fast_kib,
+        slow_kib=slow_kib,
+        unmanaged_kib=unmanaged_kib,
+        raised_kib=raised_kib,
+        starved_passes=starved_passes,
+        reasons=reasons,
+        sample=seen.sample,
+        actual_kib=seen.actual_kib,
+    )
+
+
+def _bounded(kib: float, seen: Observation) -> int:
+    return min(seen.flavor_kib, max(seen.floor_kib, math.ceil(kib)))
+
+
+def _unmanaged_kib(before: GuestDemand | None, seen: Observation) -> int:
+    rests = before is None or before.actual_kib == seen.actual_kib
+    if before is not None and not rests:
+        return before.unmanaged_kib
+    most_kib = int(seen.flavor_kib * _MAX_UNMANAGED_SHARE)
+    outside_kib = seen.actual_kib - seen.sample.mem_total_kib
+    return min(most_kib, max(0, outside_kib))
+
+
+def _used_kib(seen: Observation, unmanaged_kib: int) -> int:
+    sample = seen.sample
+    in_ram_kib = sample.mem_total_kib - sample.mem_available_kib
+    used_kib = in_ram_kib + sample.swap_used_kib + unmanaged_kib
+    return min(seen.flavor_kib, max(0, used_kib))
+
+
+def _elapsed_s(before: GuestDemand, seen: Observation) -> float:
+    return max(0.0, seen.sample.time_s - before.sample.time_s)
+
+
+def _averages(
+    before: GuestDemand | None,
+    seen: Observation,
+    used_kib: int,
+    settings: DemandSettings,
+) -> tuple[float, float]:
+    if before is None:
+        return float(used_kib), float(used_kib)
+    elapsed_s = _elapsed_s(before, seen)
+    fast_kib = _approach(before.fast_kib, used_kib, elapsed_s, settings.rise_s)
+    calm_kib = _approach(before.slow_kib, fast_kib, elapsed_s, settings.decay_s)
+    return fast_kib, max(fast_kib, calm_kib)
+
+
+def _approach(
+    value: float, goal: float, elapsed_s: float, constant_s: float
+) -> float:
+    """Move ``value`` to ``goal`` as an exponential average does."""
+    return goal + (value - goal) * math.exp(-elapsed_s / constant_s)
+
+
+def _head_room_kib(used_kib: int, settings: DemandSettings) -> int:
+    return int(used_kib * settings.head_room_share) + settings.head_room_kib
+
+
+def _starvation(
+    before: GuestDemand | None,
+    seen: Observation,
+    room_kib: int,
+    settings: DemandSettings,
+) -> tuple[str, ...]:
+    reasons = []
+    available_kib = seen.sample.mem_available_kib
+    if available_kib < room_kib * _EXHAUSTED_SHARE:
+        reasons.append(f"only {available_kib} KiB available")
+    if before is not None:
+        reasons.extend(_rates(before, seen, settings))
+    return tuple(reasons)
+
+
+def _rates(
+    before: GuestDemand, seen: Observation, settings: DemandSettings
+) -> list[str]:
+    elapsed_s = _elapsed_s(before, seen)
+    if elapsed_s <= 0:
+        return []
+    reasons = []
+    swap_in = _grown(before.sample.swap_in_kib, seen.sample.swap_in_kib)
+    if swap_in / elapsed_s >= settings.swap_in_high_kib_s:
+        reasons.append(f"swaps in {swap_in / elapsed_s:.0f} KiB/s")
+    stalled_us = _grown(before.sample.psi_some_us, seen.sample.psi_some_us)
+    percent = 100.0 * stalled_us / _US_PER_S / elapsed_s
+    if percent >= settings.psi_high_percent:
+        reasons.append(f"stalls for memory {min(percent, 100.0):.0f} %")
+    return reasons
+
+
+def _grown(before: int | None, now: int | None) -> int:
+    # A counter that went back is a guest that rebooted: no rate this time.
+    if before is None or now is None:
+        return 0
+    return max(0, now - before)
+
+
+def _starved_passes(before: GuestDemand | None, starved: bool) -> int:
+    if not starved:
+        return 0
+    return 1 if before is None else before.starved_passes + 1
+
+
+def _raised_kib(
+    before: GuestDemand | None,
+    seen: Observation,
+    starved_passes: int,
+    base_kib: float,
+    settings: DemandSettings,
+) -> float:
+    if starved_passes >= STARVED_TWICE:
+        return seen.flavor_kib
+    if starved_passes:
+        raised_kib = seen.actual_kib * (1 + _STARVED_RAISE_SHARE)
+        return max(raised_kib, before.raised_kib if before else 0.0)
+    if before is None or before.raised_kib <= base_kib:
+        return 0.0
+    elapsed_s = _elapsed_s(before, seen)
+    return _approach(before.raised_kib, base_kib, elapsed_s, settings.decay_s)

@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who gives memory and who gets it.
+
+Three cases, decided anew in each pass from what is measured:
+
+* enough free: guests in need grow, nobody is touched;
+* enough idle: what is missing is taken from idle guests, in proportion to
+  what each has above its demand;
+* not enough: all that is above the floors is shared out by weight, idle
+  memory taxed (Waldspurger, OSDI 2002: an idle page costs k = 1/(1 − tax)
+  times a used one), and no guest gets more than its demand.
+
+Pure integers in KiB; the same input gives the same output, and a plan
+applied and made again moves nothing.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TargetSettings:
+    """The options of conf.py that shape targets."""
+
+    dead_band_kib: int = 8 * 1024
+    max_step_kib: int = 256 * 1024
+    idle_tax: float = 0.75
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Guest:
+    """A guest as the planner sees it; KiB.
+
+    ``growable``: may be given memory. ``shrinkable``: memory may be taken
+    from it now. Neither: it keeps its target. ``used_kib`` is the part of
+    its demand that is in use.
+    """
+
+    uuid: str
+    flavor_kib: int
+    floor_kib: int
+    actual_kib: int
+    target_kib: int
+    demand_kib: int
+    used_kib: int
+    weight: float = 1.0
+    growable: bool = True
+    shrinkable: bool = True
+    starved: bool = False
+
+    @property
+    def need_kib(self) -> int:
+        """Demand within floor and flavor."""
+        return min(self.flavor_kib, max(self.floor_kib, self.demand_kib))
+
+    @property
+    def lacks_kib(self) -> int:
+        """What is missing to the need."""
+        return max(0, self.need_kib - self.target_kib)
+
+    @property
+    def spare_kib(self) -> int:
+        """What could be taken from it without harm."""
+        if not self.shrinkable:
+            return 0
+        return max(0, self.target_kib - self.need_kib)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Host:
+    """The host's side; KiB.
+
+    ``expected_free_kib`` is what will be free when all guests that follow
+    their targets have arrived; ``wanted_kib`` what starts wait for, above
+    what is already set aside for them.
+    """
+
+    expected_free_kib: int
+    reserve_kib: int
+    slack_kib: int
+    wanted_kib: int = 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Decision:
+    """A target in KiB and why."""
+
+    target_kib: int
+    reason: str
+
+
+def plan(
+    guests: Sequence[Guest], host: Host, settings: TargetSettings
+) -> dict[str, Decision]:
+    """Give every guest's target, by UUID.
+
+    Growth here is a wish; the balancer grants it out of measured free
+    memory only.
+    """
+    lacking_kib = sum(g.lacks_kib for g in guests if g.growable)
+    missing_kib = (
+        lacking_kib
+        + host.wanted_kib
+        + host.reserve_kib
+        - host.expected_free_kib
+    )
+    spare_kib = sum(guest.spare_kib for guest in guests)
+    if missing_kib <= spare_kib:
+        wishes = _from_idle(guests, missing_kib, settings.dead_band_kib)
+    else:
+        wishes = _shared_out(guests, host, settings)
+    return {
+        guest.uuid: _damped(guest, wishes[guest.uuid], settings)
+        for guest in guests
+    }
+
+
+def _from_idle(
+    guests: Sequence[Guest], missing_kib: int, dead_band_kib: int
+) -> dict[str, Decision]:
+    taken = _taken(guests, missing_kib, dead_band_kib)
+    decisions = {}
+    for guest in guests:
+        if guest.growable and guest.lacks_kib:
+            wish = Decision(guest.need_kib, "needs more than it has")
+        elif taken.get(guest.uuid):
+            target_kib = guest.target_kib - taken[guest.uuid]
+            wish = Decision(target_kib, "idle memory needed elsewhere")
+        else:
+            wish = Decision(guest.target_kib, "keeps what it has")
+        decisions[guest.uuid] = wish
+    return decisions
+
+
+def _taken(
+    guests: Sequence[Guest], missing_kib: int, dead_band_kib: int
+) -> dict[str, int]:
+    """Give what each idle guest yields, in steps worth making.
+
+    The idlest yield first, and only so many that none is asked for less
+    than the dead band: many tiny steps would all be damped away, and what
+    is missing would stay missing.
+    """
+    if missing_kib <= 0:
+        return {}
+    missing_kib = max(missing_kib, dead_band_kib)
+    donors: dict[str, int] = {}
+    found_kib = 0
+    for guest in sorted(guests, key=lambda g: (-g.spare_kib, g.uuid)):
+        enough = found_kib >= missing_kib
+        if enough and (len(donors) + 1) * dead_band_kib > missing_kib:
+            break
+        donors[guest.uuid] = guest.spare_kib
+        found_kib += guest.spare_kib
+    return apportion(missing_kib, donors)
+
+
+def apportion(total: int, shares: Mapping[str, int]) -> dict[str, int]:
+    """Split ``total`` in proportion to ``shares``, exactly, in integers.
+
+    No part exceeds its share; ``total`` above the sum of shares gives all.
+    Remainders go to the largest fractions, ties in order of the keys'
+    names, so that the result doesn't depend on the order of the input.
+    """
+    available = sum(shares.values())
+    if total >= available:
+        return dict(shares)
+    parts = {key: total * share // available for key, share in shares.items()}
+    rest = total - sum(parts.values())
+    by_fraction = sorted(
+        shares, key=lambda key: (-(total * shares[key] % available), key)
+    )
+    for key in by_fraction[:rest]:
+        parts[key] += 1
+    return parts
+
+
+def _shared_out(
+    guests: Sequence[Guest], host: Host, settings: TargetSettings
+) -> dict[str, Decision]:
+    decisions = {
+        guest.uuid: Decision(guest.target_kib, "is not to be touched")
+        for guest in guests
+    }
+    sharers = [g for g in guests if g.growable and g.shrinkable]
+    # Who may only grow keeps what it has and shares in what is left.
+    growers = [g for g in guests if g.growable and not g.shrinkable]
+    pool_kib = (
+        host.expected_free_kib
+        - host.slack_kib
+        - host.wanted_kib
+        + sum(guest.target_kib for guest in (*sharers, *growers))
+    )
+    bases = {guest.uuid: guest.floor_kib for guest in sharers}
+    bases |= {guest.uuid: guest.target_kib for guest in growers}
+    limits = {
+        guest.uuid: max(bases[guest.uuid], guest.need_kib)
+        for guest in (*sharers, *growers)
+    }
+    weights = {
+        guest.uuid: taxed_weight(guest, settings.idle_tax)
+        for guest in (*sharers, *growers)
+    }
+    filled = water_fill(pool_kib, bases, limits, weights)
+    for guest in (*sharers, *growers):
+        decisions[guest.uuid] = Decision(
+            filled[guest.uuid], "memory is short and shared by weight"
+        )
+    return decisions
+
+
+def taxed_weight(guest: Guest, idle_tax: float) -> float:
+    """Give the guest's claim per KiB, idle memory taxed.
+
+    ESX's shares-per-page ratio turned to a weight: S / (f + k (1 − f)),
+    with S = weight × flavor, f the used share of what the guest has and
+    k = 1/(1 − tax).
+    """
+    used_share = min(1.0, guest.used_kib / max(1, guest.actual_kib))
+    idle_cost = 1.0 / (1.0 - idle_tax)
+    price = used_share + idle_cost * (1.0 - used_share)
+    return guest.weight * guest.flavor_kib / price
+
+
+def water_fill(
+    pool_kib: int,
+    bases_kib: Mapping[str, int],
+    limits_kib: Mapping[str, int],
+    weights: Mapping[str, float],
+) -> dict[str, int]:
+    """Share ``pool_kib`` out above the bases, by weight, up to the limits.
+
+    Every guest gets its base even when the pool doesn't reach; the sum
+    never exceeds the pool otherwise. What a guest can't take flows to the
+    others in proportion to their weights.
+    """
+    filled = dict(bases_kib)
+    rest = pool_kib - sum(bases_kib.values())
+    open_keys = sorted(k for k in filled if limits_kib[k] > filled[k])
+    while rest > 0 and open_keys:
+        level = rest / sum(weights[key] for key in open_keys)
+        full = [
+            key
+            for key in open_keys
+            if limits_kib[key] - filled[key] <= level * weights[key]
+        ]
+        if not full:
+            for key in open_keys:
+                filled[key] += int(level * weights[key])
+            break
+        for key in full:
+            rest -= limits_kib[key] - filled[key]
+            filled[key] = limits_kib[key]
+        open_keys = [key for key in open_keys if key not in full]
+    return filled
+
+
+def _damped(
+    guest: Guest, wish: Decision, settings: TargetSettings
+) -> Decision:
+    change_kib = wish.target_kib - guest.target_kib
+    if change_kib < 0:
+        return _damped_shrink(guest, wish, settings)
+    if 0 < change_kib < settings.dead_band_kib and not guest.starved:
+        return Decision(guest.target_kib, "within the dead band")
+    return wish
+
+
+def _damped_shrink(
+    guest: Guest, wish: Decision, settings: TargetSettings
+) -> Decision:
+    if not guest.shrinkable:
+        return Decision(guest.target_kib, "may not be shrunk now")
+    if guest.target_kib - wish.target_kib < settings.dead_band_kib:
+        return Decision(guest.target_kib, "within the dead band")
+    # The next step waits until the guest has followed the last one.
+    lowest_kib = guest.actual_kib - settings.max_step_kib
+    target_kib = max(wish.target_kib, min(guest.target_kib, lowest_kib))
+    target_kib = max(target_kib, guest.floor_kib)
+    return Decision(target_kib, wish.reason)
