@@ -87,12 +87,11 @@ class SlowRise:
     def publish(self, figure: int, now_s: float) -> int:
         """Take the newest figure and give the one to publish."""
         candidates = self._candidates
+        since_s = now_s
+        # Whatever was at least as high has held this figure too.
         while candidates and candidates[-1][1] >= figure:
-            candidates.pop()
-        candidates.append((now_s, figure))
-        # The figure that held before the window began still counts at its
-        # very edge: a candidate leaves only when its successor has held
-        # for the whole delay.
+            since_s = candidates.pop()[0]
+        candidates.append((since_s, figure))
         while len(candidates) > 1 and self._has_held(candidates[1], now_s):
             candidates.popleft()
         return candidates[0][1]
