@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the balancer wants of a hypervisor; KiB throughout."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Protocol
+
+from nova_xen_overcommit.guest_metadata import GuestMetadata
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class HostMemory:
+    """The host's memory as the hypervisor measures it, in KiB.
+
+    ``physical_kib`` is all it has (or the configured limit), ``free_kib``
+    what nobody holds and guests may have, ``kept_kib`` what the host itself
+    holds or must keep.
+    """
+
+    physical_kib: int
+    free_kib: int
+    kept_kib: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Domain:
+    """A running guest as the hypervisor sees it.
+
+    ``busy`` says why it must not be touched now (paused, in build,
+    migrated, saved …), "" when it may. ``exempt`` says why it is never
+    ballooned (no balloon device, huge pages, passthrough …), "" when it
+    may be. ``asked_kib`` is the last target the hypervisor knows.
+    """
+
+    uuid: str
+    name: str
+    domain_id: int
+    flavor_kib: int
+    actual_kib: int
+    asked_kib: int
+    overhead_kib: int
+    metadata: GuestMetadata = GuestMetadata()
+    busy: str = ""
+    exempt: str = ""
+
+
+class Hypervisor(Protocol):
+    """The only way to measure guests and to move their memory."""
+
+    @property
+    def kind(self) -> str:
+        """``xen``, ``qemu`` or ``test``."""
+
+    def host_memory(self, domains: Sequence[Domain]) -> HostMemory:
+        """Measure the host; ``domains`` are of the same pass.
+
+        :raises HypervisorError: it can't be measured now.
+        """
+
+    def domains(self) -> list[Domain]:
+        """List running guests; the host's own domain is not among them.
+
+        A guest that vanishes meanwhile is left out.
+
+        :raises HypervisorError: they can't be listed now.
+        """
+
+    def set_target(self, domain: Domain, target_kib: int) -> None:
+        """Ask a guest to have ``target_kib``; returns before it has.
+
+        :raises HypervisorError: the call failed; the guest is named.
+        """
+
+    def overhead_kib(self, flavor_kib: int, vcpus: int, os_type: str) -> int:
+        """Give what a guest costs the hypervisor beyond its memory."""

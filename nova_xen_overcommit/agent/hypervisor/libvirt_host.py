@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Guests and host through libvirt: the only module that calls it.
+
+What differs between kinds of hypervisors is in :mod:`kinds`. libvirt and
+Xen speak KiB, so nothing is converted here.
+"""
+
+import functools
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import libvirt
+
+from nova_xen_overcommit import exception
+from nova_xen_overcommit.agent.hypervisor import base, definition, kinds
+
+LOG = logging.getLogger(__name__)
+
+_STATE_NAMES = {
+    libvirt.VIR_DOMAIN_NOSTATE: "in an unknown state",
+    libvirt.VIR_DOMAIN_PAUSED: "paused",
+    libvirt.VIR_DOMAIN_PMSUSPENDED: "suspended",
+    libvirt.VIR_DOMAIN_SHUTDOWN: "shutting down",
+    libvirt.VIR_DOMAIN_CRASHED: "crashed",
+}
+_DOM0_ID = 0
+
+
+def connect(uri: str) -> libvirt.virConnect:
+    """Open ``uri`` for reading and writing.
+
+    :raises HypervisorError: libvirt doesn't answer.
+    """
+    # Without a handler libvirt prints every error on stderr.
+    libvirt.registerErrorHandler(lambda _context, _error: None, None)
+    try:
+        return libvirt.open(uri)
+    except libvirt.libvirtError as error:
+        raise exception.HypervisorError(f"{uri}: {error}") from error
+
+
+def _translated[**P, R](method: Callable[P, R]) -> Callable[P, R]:
+    @functools.wraps(method)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return method(*args, **kwargs)
+        except libvirt.libvirtError as error:
+            raise exception.HypervisorError(str(error)) from error
+
+    return wrapper
+
+
+class LibvirtHypervisor:
+    """One libvirt connection, opened again when it breaks.
+
+    ``limit_kib`` hides physical memory above it (0: none);
+    ``reserved_kib`` is what the host keeps by configuration (None: the
+    kind's own way).
+    """
+
+    def __init__(
+        self,
+        open_connection: Callable[[], libvirt.virConnect],
+        *,
+        limit_kib: int = 0,
+        reserved_kib: int | None = None,
+    ) -> None:
+        self._open = open_connection
+        self._connection: libvirt.virConnect | None = None
+        self._limit_kib = limit_kib
+        self._reserved_kib = reserved_kib
+        self._definitions: dict[tuple[str, int], definition.Definition] = {}
+        self._kind = kinds.of(self.connection.getType())
+
+    @property
+    def connection(self) -> libvirt.virConnect:
+        """The open connection.
+
+        :raises HypervisorError: it can't be opened.
+        """
+        if self._connection is not None and not _is_alive(self._connection):
+            LOG.warning("The connection to libvirt was lost, opening anew")
+            self._connection = None
+        if self._connection is None:
+            self._connection = self._open()
+        return self._connection
+
+    @property
+    def kind(self) -> str:
+        """``xen``, ``qemu`` or ``test``."""
+        return self._kind.name
+
+    @_translated
+    def host_memory(self, domains: Sequence[base.Domain]) -> base.HostMemory:
+        """Measure the host; see :class:`base.Hypervisor`."""
+        measured = self._kind.host_memory(
+            self.connection, domains, self._reserved_kib
+        )
+        return kinds.limited(measured, self._limit_kib)
+
+    @_translated
+    def domains(self) -> list[base.Domain]:
+        """List running guests; see :class:`base.Hypervisor`."""
+        flags = libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE
+        handles = self.connection.listAllDomains(flags)
+        guests = [h for h in handles if h.ID() != _DOM0_ID or not self._xen]
+        found = [d for d in map(self._domain, guests) if d is not None]
+        known = {(domain.uuid, domain.domain_id) for domain in found}
+        self._definitions = {
+            key: value
+            for key, value in self._definitions.items()
+            if key in known
+        }
+        return sorted(found, key=lambda domain: domain.uuid)
+
+    @property
+    def _xen(self) -> bool:
+        return self._kind.name == "xen"
+
+    def _domain(self, handle: libvirt.virDomain) -> base.Domain | None:
+        try:
+            return self._read(handle)
+        except (libvirt.libvirtError, exception.HypervisorError) as error:
+            # It stops while we look, or is in the midst of its start.
+            LOG.debug("Guest %s left out: %s", handle.name(), error)
+            return None
+
+    def _read(self, handle: libvirt.virDomain) -> base.Domain:
+        state, _max_kib, actual_kib, _vcpus, _cpu_ns = handle.info()
+        uuid, domain_id = handle.UUIDString(), handle.ID()
+        defined = self._definition(handle, uuid, domain_id)
+        return base.Domain(
+            uuid=uuid,
+            name=handle.name(),
+            domain_id=domain_id,
+            flavor_kib=defined.flavor_kib,
+            actual_kib=actual_kib,
+            asked_kib=defined.asked_kib,
+            overhead_kib=self.overhead_kib(
+                defined.flavor_kib, defined.vcpus, defined.os_type
+            ),
+            metadata=defined.metadata,
+            busy=_STATE_NAMES.get(state, ""),
+            exempt=defined.exempt,
+        )
+
+    def _definition(
+        self, handle: libvirt.virDomain, uuid: str, domain_id: int
+    ) -> definition.Definition:
+        # The domain's number changes with each start, so what is read once
+        # holds as long as the guest runs.
+        key = (uuid, domain_id)
+        if key not in self._definitions:
+            self._definitions[key] = definition.parse(handle.XMLDesc(0))
+        return self._definitions[key]
+
+    def set_target(self, domain: base.Domain, target_kib: int) -> None:
+        """Ask a guest for a size; see :class:`base.Hypervisor`."""
+        try:
+            handle = self.connection.lookupByUUIDString(domain.uuid)
+            handle.setMemoryFlags(target_kib, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+        except libvirt.libvirtError as error:
+            raise exception.HypervisorError(
+                f"guest {domain.name}: setMemory to {target_kib} KiB: {error}"
+            ) from error
+
+    def overhead_kib(self, flavor_kib: int, vcpus: int, os_type: str) -> int:
+        """Give a guest's overhead; see :class:`base.Hypervisor`."""
+        return self._kind.overhead_kib(flavor_kib, vcpus, os_type)
+
+
+def _is_alive(connection: Any) -> bool:
+    try:
+        return bool(connection.isAlive())
+    except libvirt.libvirtError:
+        return False
