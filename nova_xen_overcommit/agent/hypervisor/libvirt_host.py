@@ -8,7 +8,7 @@ Xen speak KiB, so nothing is converted here.
 import functools
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import libvirt
 
@@ -16,6 +16,9 @@ from nova_xen_overcommit import exception
 from nova_xen_overcommit.agent.hypervisor import base, definition, kinds
 
 LOG = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _STATE_NAMES = {
     libvirt.VIR_DOMAIN_NOSTATE: "in an unknown state",
@@ -40,7 +43,7 @@ def connect(uri: str) -> libvirt.virConnect:
         raise exception.HypervisorError(f"{uri}: {error}") from error
 
 
-def _translated[**P, R](method: Callable[P, R]) -> Callable[P, R]:
+def _translated(method: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(method)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         try:

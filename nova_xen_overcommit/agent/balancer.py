@@ -1,0 +1,301 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One pass after another: sense, decide, act, report.
+
+The decisions are in :mod:`nova_xen_overcommit.policy`; here they meet the
+hypervisor. A pass never waits for memory: donors are asked first, and what
+they have yielded by the next pass is granted then. Memory is granted only
+out of what is measured free, so a donor that doesn't yield yields nothing.
+"""
+
+import dataclasses
+import logging
+from collections.abc import Callable, Mapping, Sequence
+
+from nova_xen_overcommit import exception
+from nova_xen_overcommit.agent import starts
+from nova_xen_overcommit.agent.guests import TrackedGuest
+from nova_xen_overcommit.agent.hypervisor.base import (
+    Domain,
+    HostMemory,
+    Hypervisor,
+)
+from nova_xen_overcommit.agent.reservations import Leases
+from nova_xen_overcommit.agent.sensors.base import GuestRef, Sensor
+from nova_xen_overcommit.agent.settings import Settings
+from nova_xen_overcommit.policy import targets
+from nova_xen_overcommit.policy.progress import Status
+from nova_xen_overcommit.policy.sample import MemorySample
+
+LOG = logging.getLogger(__name__)
+
+# Smaller grants than this are put off until more has come free: each costs
+# a call to the hypervisor.
+_LEAST_GRANT_KIB = 4 * 1024
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class HostView:
+    """The host in one pass; KiB.
+
+    ``spendable_kib`` is measured free memory less the slack and less what
+    is already promised to growing guests and granted starts.
+    ``expected_free_kib`` is what will be free once all moves are done.
+    """
+
+    memory: HostMemory
+    spendable_kib: int
+    expected_free_kib: int
+
+    @property
+    def usable_kib(self) -> int:
+        """What guests may have in all, their overhead included."""
+        return self.memory.physical_kib - self.memory.kept_kib
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PassResult:
+    """What a pass saw and did.
+
+    ``unmet_kib`` is what guests in need lack and can't be given now,
+    ``wanted_kib`` what starts still wait for.
+    """
+
+    host: HostView
+    unmet_kib: int
+    wanted_kib: int
+    moving: bool
+    starved_unmet: bool
+
+
+class Balancer:
+    """Moves memory between the guests of one host."""
+
+    def __init__(
+        self,
+        hypervisor: Hypervisor,
+        sensors: Sequence[Sensor],
+        leases: Leases,
+        monotonic_s: Callable[[], float],
+    ) -> None:
+        self._hypervisor = hypervisor
+        self._sensors = sensors
+        self._leases = leases
+        self._monotonic_s = monotonic_s
+        self._kept_kib: int | None = None
+        self.guests: dict[str, TrackedGuest] = {}
+        self.moves = 0
+        self.errors = 0
+
+    def run_pass(self, settings: Settings) -> PassResult:
+        """Do one pass.
+
+        :raises HypervisorError: the host can't be measured; nothing was
+            moved then.
+        """
+        now_s = self._monotonic_s()
+        memory = self._sense(now_s, settings)
+        host = self._view(memory, settings)
+        wanted_kib = self._serve_starts(host, settings, now_s)
+        host = self._view(memory, settings)
+        if settings.moves:
+            plan = self._plan(host, wanted_kib, settings)
+            self._give_up_on_uncooperative()
+            self._shrink(plan)
+            unmet = self._grow(plan, host, settings)
+        else:
+            unmet = []
+        return PassResult(
+            host=host,
+            unmet_kib=sum(lack_kib for _guest, lack_kib in unmet),
+            wanted_kib=wanted_kib,
+            moving=self._is_moving(),
+            starved_unmet=any(guest.starved for guest, _lack in unmet),
+        )
+
+    def _sense(self, now_s: float, settings: Settings) -> HostMemory:
+        domains = self._hypervisor.domains()
+        memory = self._hypervisor.host_memory(domains)
+        samples = self._read(domains)
+        self._track(domains, samples, now_s, settings)
+        return self._steady(memory)
+
+    def _read(self, domains: Sequence[Domain]) -> Mapping[str, MemorySample]:
+        refs = [
+            GuestRef(d.uuid, d.name, d.domain_id, d.flavor_kib)
+            for d in domains
+        ]
+        samples: dict[str, MemorySample] = {}
+        # The first sensor in the list is preferred, so it is read last.
+        for sensor in reversed(self._sensors):
+            try:
+                samples.update(sensor.read(refs))
+            except Exception:
+                self.errors += 1
+                LOG.exception("Sensor %s failed", type(sensor).__name__)
+        return samples
+
+    def _track(
+        self,
+        domains: Sequence[Domain],
+        samples: Mapping[str, MemorySample],
+        now_s: float,
+        settings: Settings,
+    ) -> None:
+        held = self._leases.held()
+        tracked = {}
+        for domain in domains:
+            guest = self.guests.get(domain.uuid)
+            if guest is None or guest.domain.domain_id != domain.domain_id:
+                guest = TrackedGuest.found(domain, now_s, settings.floor_share)
+            guest.held = held.get(domain.uuid, "")
+            guest.refresh(
+                domain, samples.get(domain.uuid), now_s, settings
+            )
+            tracked[domain.uuid] = guest
+        self.guests = tracked
+
+    def _steady(self, memory: HostMemory) -> HostMemory:
+        """Keep what a domain in build holds out of the host's own share.
+
+        While a start is under way its memory is neither free nor anyone's,
+        and would be taken for the host's.
+        """
+        kept_kib = memory.kept_kib
+        if self._kept_kib is not None and self._leases.reservations():
+            kept_kib = min(kept_kib, self._kept_kib)
+        self._kept_kib = kept_kib
+        return dataclasses.replace(memory, kept_kib=kept_kib)
+
+    def _view(self, memory: HostMemory, settings: Settings) -> HostView:
+        growing_kib = sum(g.growing_kib for g in self.guests.values())
+        yielding_kib = sum(g.yielding_kib for g in self.guests.values())
+        claims_kib = sum(
+            starts.outstanding_kib(reservation, self.guests)
+            for reservation in self._leases.reservations()
+        )
+        left_kib = memory.free_kib - growing_kib - claims_kib
+        return HostView(
+            memory=memory,
+            spendable_kib=left_kib - settings.slack_kib,
+            expected_free_kib=left_kib + yielding_kib,
+        )
+
+    def _serve_starts(
+        self, host: HostView, settings: Settings, now_s: float
+    ) -> int:
+        desk = starts.StartDesk(self._hypervisor, self.guests, settings)
+        return desk.serve(
+            self._leases.reservations(),
+            usable_kib=host.usable_kib,
+            spendable_kib=host.spendable_kib,
+            now_s=now_s,
+        )
+
+    def _plan(
+        self, host: HostView, wanted_kib: int, settings: Settings
+    ) -> dict[str, targets.Decision]:
+        return targets.plan(
+            [guest.planned() for guest in self.guests.values()],
+            targets.Host(
+                expected_free_kib=host.expected_free_kib,
+                reserve_kib=settings.reserve_kib,
+                slack_kib=settings.slack_kib,
+                wanted_kib=wanted_kib,
+            ),
+            settings.targets,
+        )
+
+    def _give_up_on_uncooperative(self) -> None:
+        # What such a guest has is what it keeps: a target it might follow
+        # hours later would surprise everyone.
+        for guest in self.guests.values():
+            lost = guest.progress.status is Status.UNCOOPERATIVE
+            if lost and not guest.domain.busy and not guest.held:
+                actual_kib = guest.domain.actual_kib
+                if abs(guest.target_kib - actual_kib) > _LEAST_GRANT_KIB:
+                    LOG.warning(
+                        "Guest %s does not follow its target of %d KiB and "
+                        "keeps its %d KiB",
+                        guest.domain.name,
+                        guest.target_kib,
+                        actual_kib,
+                    )
+                    self._set(guest, actual_kib, "uncooperative")
+
+    def _shrink(self, plan: Mapping[str, targets.Decision]) -> None:
+        for uuid, decision in plan.items():
+            guest = self.guests[uuid]
+            if not guest.hands_off:
+                guest.reason = decision.reason
+            if decision.target_kib < guest.target_kib:
+                self._set(guest, decision.target_kib, decision.reason)
+
+    def _grow(
+        self,
+        plan: Mapping[str, targets.Decision],
+        host: HostView,
+        settings: Settings,
+    ) -> list[tuple[TrackedGuest, int]]:
+        """Grant what is measured free; give who still lacks what, in KiB."""
+        spendable_kib = host.spendable_kib
+        unmet = []
+        for guest, lack_kib in self._in_order_of_need(plan):
+            grant_kib = min(lack_kib, max(0, spendable_kib))
+            if grant_kib < min(lack_kib, _LEAST_GRANT_KIB):
+                grant_kib = 0
+            if grant_kib and self._set(
+                guest,
+                guest.target_kib + grant_kib,
+                plan[guest.domain.uuid].reason,
+            ):
+                spendable_kib -= grant_kib
+                lack_kib -= grant_kib
+                guest.cool_until_s = guest.now_s + settings.cool_down_s
+            if lack_kib:
+                unmet.append((guest, lack_kib))
+        return unmet
+
+    def _in_order_of_need(
+        self, plan: Mapping[str, targets.Decision]
+    ) -> list[tuple[TrackedGuest, int]]:
+        lacking = []
+        for uuid, decision in plan.items():
+            guest = self.guests[uuid]
+            lack_kib = decision.target_kib - guest.target_kib
+            if lack_kib > 0:
+                lacking.append((guest, lack_kib))
+        return sorted(
+            lacking,
+            key=lambda entry: (
+                not entry[0].starved,
+                -entry[1] / entry[0].domain.flavor_kib,
+                entry[0].domain.uuid,
+            ),
+        )
+
+    def _set(self, guest: TrackedGuest, target_kib: int, reason: str) -> bool:
+        try:
+            self._hypervisor.set_target(guest.domain, target_kib)
+        except exception.HypervisorError as error:
+            self.errors += 1
+            LOG.warning("%s", error)
+            return False
+        LOG.debug(
+            "Guest %s: target %d -> %d KiB, has %d KiB: %s",
+            guest.domain.name,
+            guest.target_kib,
+            target_kib,
+            guest.domain.actual_kib,
+            reason,
+        )
+        guest.target_kib = target_kib
+        guest.reason = reason
+        self.moves += 1
+        return True
+
+    def _is_moving(self) -> bool:
+        return any(
+            guest.progress.status is Status.MOVING
+            or guest.target_kib != guest.progress.target_kib
+            for guest in self.guests.values()
+        )
