@@ -24,17 +24,11 @@ def outstanding_kib(
     guest = guests.get(reservation.request.uuid)
     if guest is None:
         return reservation.claim_kib
-    return max(0, reservation.claim_kib - guest.domain.actual_kib)
-
-
-def has_started(
-    reservation: Reservation, guests: Mapping[str, TrackedGuest]
-) -> bool:
-    """Whether the guest runs with the memory that was granted."""
     # An incoming migration is listed, paused, long before its memory is
     # there.
-    guest = guests.get(reservation.request.uuid)
-    return guest is not None and not guest.domain.busy
+    if guest.domain.busy:
+        return max(0, reservation.claim_kib - guest.domain.actual_kib)
+    return 0
 
 
 def least_kib(request: StartRequest, settings: Settings) -> int:

@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a pass to the host's report and the status for people."""
+
+import dataclasses
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from nova_xen_overcommit import report
+from nova_xen_overcommit.agent import starts
+from nova_xen_overcommit.agent.balancer import PassResult
+from nova_xen_overcommit.agent.guests import TrackedGuest
+from nova_xen_overcommit.agent.history import DemandHistory
+from nova_xen_overcommit.agent.protocol import StartRequest
+from nova_xen_overcommit.agent.settings import Settings
+from nova_xen_overcommit.policy import promise
+from nova_xen_overcommit.policy.predictors import Predictor
+from nova_xen_overcommit.policy.progress import Status
+
+LOG = logging.getLogger(__name__)
+
+_KIB_PER_MIB = 1024
+_PREDICT_EVERY_S = 5.0
+# A host state is left for a calmer one only after it hasn't been seen for
+# this long, so that the scheduler isn't told of every breath.
+_CALM_AFTER_S = 10.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Sums:
+    """The host's guests and starts in flight, added up; KiB."""
+
+    committed_kib: int
+    floors_kib: int
+    demand_kib: int
+    full_kib: int
+    idle_kib: int
+    reclaimable_kib: int
+    swap_kib: int
+
+    @classmethod
+    def of(
+        cls,
+        guests: Mapping[str, TrackedGuest],
+        starting: list[StartRequest],
+        settings: Settings,
+    ) -> "Sums":
+        """Add up."""
+        running = guests.values()
+        full = [g for g in running if g.in_full(settings.warm_up_s)]
+        flying_kib = sum(request.flavor_kib for request in starting)
+        return cls(
+            committed_kib=flying_kib
+            + sum(g.domain.flavor_kib for g in running),
+            floors_kib=sum(_floor_kib(g) for g in running)
+            + sum(starts.floor_of(r, settings) for r in starting),
+            demand_kib=sum(g.demand_kib for g in running),
+            full_kib=flying_kib + sum(g.domain.flavor_kib for g in full),
+            idle_kib=sum(g.idle_kib for g in running if not g.hands_off),
+            reclaimable_kib=sum(g.could_yield_kib for g in running),
+            swap_kib=sum(g.domain.metadata.swap_kib for g in running)
+            + sum(request.swap_kib for request in starting),
+        )
+
+
+def _floor_kib(guest: TrackedGuest) -> int:
+    if guest.domain.exempt:
+        return guest.domain.flavor_kib
+    return guest.floor_kib
+
+
+class HostStateWatch:
+    """Names the host's state, worse at once and better after a while."""
+
+    def __init__(self) -> None:
+        self._state = report.NORMAL
+        self._seen_s = 0.0
+
+    def observe(
+        self, result: PassResult, reserve_kib: int, now_s: float
+    ) -> str:
+        """Give the state to report after a pass."""
+        seen = _state_of(result, reserve_kib)
+        worse = report.STATES.index(seen) >= report.STATES.index(self._state)
+        if worse or now_s - self._seen_s >= _CALM_AFTER_S:
+            if seen != self._state:
+                LOG.info("Host state: %s -> %s", self._state, seen)
+            self._state, self._seen_s = seen, now_s
+        return self._state
+
+
+def _state_of(result: PassResult, reserve_kib: int) -> str:
+    short = result.unmet_kib > 0
+    if short and result.starved_unmet and result.host.spendable_kib <= 0:
+        return report.EMERGENCY
+    if short and result.unmet_kib > result.host.expected_free_kib:
+        return report.PRESSURE
+    if result.wanted_kib or result.host.memory.free_kib < reserve_kib:
+        return report.RECLAIMING
+    return report.NORMAL
+
+
+class Reporter:
+    """Keeps history and makes the report of each pass."""
+
+    def __init__(
+        self, predictor: Predictor, history: DemandHistory
+    ) -> None:
+        self._predictor = predictor
+        self._history = history
+        self._rise: promise.SlowRise | None = None
+        self._state = HostStateWatch()
+        self._known_peak_kib = 0
+        self._known: frozenset[str] = frozenset()
+        self._predicted_s = -_PREDICT_EVERY_S
+        self.bound = ""
+
+    def make(
+        self,
+        result: PassResult,
+        guests: Mapping[str, TrackedGuest],
+        starting: list[StartRequest],
+        settings: Settings,
+        *,
+        now_s: float,
+        wall_s: float,
+    ) -> report.HostReport:
+        """Give the report of a pass made at ``now_s`` (monotonic)."""
+        sums = Sums.of(guests, starting, settings)
+        self._remember(guests, settings, now_s)
+        peak_kib = min(
+            sums.committed_kib, sums.full_kib + self._known_peak_kib
+        )
+        promise_kib = self._promise_kib(
+            result, sums, peak_kib, settings, now_s
+        )
+        state = self._state.observe(result, settings.reserve_kib, now_s)
+        memory = result.host.memory
+        return report.HostReport(
+            time_s=wall_s,
+            mode=settings.mode,
+            state=state,
+            physical_mib=memory.physical_kib // _KIB_PER_MIB,
+            usable_mib=result.host.usable_kib // _KIB_PER_MIB,
+            reserve_mib=_mib_up(settings.reserve_kib),
+            free_mib=memory.free_kib // _KIB_PER_MIB,
+            committed_mib=_mib_up(sums.committed_kib),
+            promise_mib=promise_kib // _KIB_PER_MIB,
+            floors_mib=_mib_up(sums.floors_kib),
+            demand_mib=_mib_up(sums.demand_kib),
+            peak_mib=_mib_up(peak_kib),
+            idle_mib=sums.idle_kib // _KIB_PER_MIB,
+            reclaimable_mib=sums.reclaimable_kib // _KIB_PER_MIB,
+            swap_mib=sums.swap_kib // _KIB_PER_MIB,
+            max_ratio=settings.max_ratio,
+            floor_share=settings.floor_share,
+            start_share=settings.start_share,
+            require_guest_swap=settings.require_guest_swap,
+            guests=len(guests),
+            uncooperative=sum(
+                guest.progress.status is Status.UNCOOPERATIVE
+                for guest in guests.values()
+            ),
+        )
+
+    def _remember(
+        self,
+        guests: Mapping[str, TrackedGuest],
+        settings: Settings,
+        now_s: float,
+    ) -> None:
+        demands = {u: g.demand_kib for u, g in guests.items() if g.speaks}
+        self._history.add(demands, now_s)
+        known = frozenset(
+            uuid
+            for uuid, guest in guests.items()
+            if not guest.in_full(settings.warm_up_s)
+        )
+        current_kib = sum(demands[uuid] for uuid in known)
+        due = now_s - self._predicted_s >= _PREDICT_EVERY_S
+        if due or known != self._known:
+            summed = self._history.summed(sorted(known))
+            self._known_peak_kib = self._predictor.peak_kib(summed)
+            self._known, self._predicted_s = known, now_s
+        # What is needed now is no prediction: it counts at once.
+        self._known_peak_kib = max(self._known_peak_kib, current_kib)
+
+    def _promise_kib(
+        self,
+        result: PassResult,
+        sums: Sums,
+        peak_kib: int,
+        settings: Settings,
+        now_s: float,
+    ) -> int:
+        if self._rise is None:
+            self._rise = promise.SlowRise(settings.promise_raise_delay_s)
+        self._rise.delay_s = settings.promise_raise_delay_s
+        made = promise.promise(
+            promise.Account(
+                usable_kib=result.host.usable_kib,
+                reserve_kib=settings.reserve_kib,
+                committed_kib=sums.committed_kib,
+                peak_kib=peak_kib,
+                floors_kib=sums.floors_kib,
+                floor_share=settings.floor_share,
+                max_ratio=settings.max_ratio,
+                swap_kib=sums.swap_kib
+                if settings.require_guest_swap
+                else None,
+            )
+        )
+        self.bound = made.bound
+        return self._rise.publish(made.promise_kib, now_s)
+
+
+def _mib_up(kib: int) -> int:
+    # Rounded so that a figure errs on the careful side.
+    return -(-kib // _KIB_PER_MIB)
+
+
+def describe_guest(guest: TrackedGuest, settings: Settings) -> dict[str, Any]:
+    """Give one guest for the status; sizes in KiB."""
+    known = guest.demand
+    return {
+        "uuid": guest.domain.uuid,
+        "name": guest.domain.name,
+        "flavor_kib": guest.domain.flavor_kib,
+        "floor_kib": guest.floor_kib,
+        "actual_kib": guest.domain.actual_kib,
+        "target_kib": guest.target_kib,
+        "demand_kib": guest.demand_kib,
+        "used_kib": known.used_kib if known else None,
+        "swap_used_kib": (
+            guest.sample.swap_used_kib if guest.sample else None
+        ),
+        "starved": guest.starved,
+        "starved_s": round(guest.starved_s, 1),
+        "status": guest.progress.status.value,
+        "hands_off": guest.hands_off,
+        "in_full": guest.in_full(settings.warm_up_s),
+        "reason": guest.reason,
+        "demand_reasons": list(known.reasons) if known else [],
+    }
