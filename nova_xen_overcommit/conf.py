@@ -452,7 +452,7 @@ def list_opts() -> list[tuple[cfg.OptGroup, list[cfg.Opt]]]:
     return [(GROUP, list(ALL_OPTS))]
 
 
-def validate(conf: cfg.ConfigOpts) -> None:
+def check(conf: cfg.ConfigOpts) -> None:
     """Check what no single option's bounds can.
 
     :raises InvalidConfiguration: two options contradict each other; the

@@ -37,6 +37,7 @@ class Sums:
     idle_kib: int
     reclaimable_kib: int
     swap_kib: int
+    overhead_kib: int
 
     @classmethod
     def of(
@@ -60,6 +61,7 @@ class Sums:
             reclaimable_kib=sum(g.could_yield_kib for g in running),
             swap_kib=sum(g.domain.metadata.swap_kib for g in running)
             + sum(request.swap_kib for request in starting),
+            overhead_kib=sum(g.domain.overhead_kib for g in running),
         )
 
 
@@ -128,7 +130,7 @@ class Reporter:
         """Give the report of a pass made at ``now_s`` (monotonic)."""
         sums = Sums.of(guests, starting, settings)
         self._remember(guests, settings, now_s)
-        peak_kib = min(
+        peak_kib = sums.overhead_kib + min(
             sums.committed_kib, sums.full_kib + self._known_peak_kib
         )
         promise_kib = self._promise_kib(
@@ -146,7 +148,7 @@ class Reporter:
             free_mib=memory.free_kib // _KIB_PER_MIB,
             committed_mib=_mib_up(sums.committed_kib),
             promise_mib=promise_kib // _KIB_PER_MIB,
-            floors_mib=_mib_up(sums.floors_kib),
+            floors_mib=_mib_up(sums.floors_kib + sums.overhead_kib),
             demand_mib=_mib_up(sums.demand_kib),
             peak_mib=_mib_up(peak_kib),
             idle_mib=sums.idle_kib // _KIB_PER_MIB,
@@ -202,7 +204,7 @@ class Reporter:
                 reserve_kib=settings.reserve_kib,
                 committed_kib=sums.committed_kib,
                 peak_kib=peak_kib,
-                floors_kib=sums.floors_kib,
+                floors_kib=sums.floors_kib + sums.overhead_kib,
                 floor_share=settings.floor_share,
                 max_ratio=settings.max_ratio,
                 swap_kib=sums.swap_kib

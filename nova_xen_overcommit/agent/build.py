@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Puts an agent together from its configuration."""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from oslo_config import cfg
+from stevedore import driver, named
+
+from nova_xen_overcommit import exception
+from nova_xen_overcommit.agent import balancer, core, reporting
+from nova_xen_overcommit.agent.history import DemandHistory
+from nova_xen_overcommit.agent.hypervisor import libvirt_host
+from nova_xen_overcommit.agent.reservations import Leases
+from nova_xen_overcommit.agent.sensors.base import (
+    Sensor,
+    SensorContext,
+    SensorUnsuitable,
+)
+from nova_xen_overcommit.policy.predictors import Predictor
+
+LOG = logging.getLogger(__name__)
+
+SENSORS = "nova_xen_overcommit.sensors"
+PREDICTORS = "nova_xen_overcommit.predictors"
+_KIB_PER_MIB = 1024
+
+
+def make_agent(
+    conf: cfg.ConfigOpts,
+    open_connection: Callable[[], Any] | None = None,
+    clock: core.Clock | None = None,
+) -> core.Agent:
+    """Give an agent that is ready for its first pass.
+
+    ``open_connection`` replaces libvirt's own way to open
+    ``connection_uri``, for hypervisors that live inside a process.
+
+    :raises InvalidConfiguration: a plugin is unknown or none suits.
+    :raises HypervisorError: libvirt doesn't answer.
+    """
+    options = conf.xen_overcommit
+    clock = clock or core.Clock()
+    hypervisor = _hypervisor(options, open_connection)
+    context = SensorContext(
+        conf, hypervisor.connection, hypervisor.kind, clock.monotonic_s
+    )
+    sensors = load_sensors(options.sensors, context)
+    leases = Leases()
+    predictor = load_predictor(options.predictor)
+    return core.Agent(
+        conf,
+        balancer.Balancer(hypervisor, sensors, leases, clock.monotonic_s),
+        reporting.Reporter(predictor, DemandHistory(options.history_s)),
+        leases,
+        clock,
+    )
+
+
+def _hypervisor(
+    options: cfg.ConfigOpts.GroupAttr,
+    open_connection: Callable[[], Any] | None,
+) -> libvirt_host.LibvirtHypervisor:
+    def connect() -> Any:
+        return libvirt_host.connect(options.connection_uri)
+
+    reserved_mib = options.host_reserved_mib
+    return libvirt_host.LibvirtHypervisor(
+        open_connection or connect,
+        limit_kib=options.host_memory_limit_mib * _KIB_PER_MIB,
+        reserved_kib=(
+            None if reserved_mib is None else reserved_mib * _KIB_PER_MIB
+        ),
+    )
+
+
+def load_sensors(
+    names: Sequence[str], context: SensorContext
+) -> list[Sensor]:
+    """Load the sensors that suit the hypervisor, in the order of names.
+
+    :raises InvalidConfiguration: a name is unknown, or none suits.
+    """
+    manager = named.NamedExtensionManager(
+        SENSORS, list(names), name_order=True, warn_on_missing_entrypoint=False
+    )
+    unknown = set(names) - set(manager.names())
+    if unknown:
+        raise exception.InvalidConfiguration(
+            f"[xen_overcommit] sensors: no sensor {', '.join(sorted(unknown))}"
+        )
+    suiting = []
+    for extension in manager:
+        try:
+            suiting.append(extension.plugin(context))
+        except SensorUnsuitable as reason:
+            LOG.info("Sensor %s is left out: %s", extension.name, reason)
+    if not suiting:
+        raise exception.InvalidConfiguration(
+            f"[xen_overcommit] sensors: none of {', '.join(names)} suits "
+            f"{context.hypervisor_type}"
+        )
+    return suiting
+
+
+def load_predictor(name: str) -> Predictor:
+    """Load a predictor by name.
+
+    :raises InvalidConfiguration: there is none of that name.
+    """
+    try:
+        manager = driver.DriverManager(
+            PREDICTORS, name, invoke_on_load=True, warn_on_missing_entrypoint=False
+        )
+    except RuntimeError as error:
+        raise exception.InvalidConfiguration(
+            f"[xen_overcommit] predictor: {error}"
+        ) from error
+    loaded: Predictor = manager.driver
+    return loaded

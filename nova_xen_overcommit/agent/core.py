@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The agent without its process: passes, leases and answers together.
+
+``tick`` is called again and again by one thread; everything else may be
+called by any.
+"""
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from oslo_config import cfg
+
+from nova_xen_overcommit import exception, report
+from nova_xen_overcommit.agent import balancer, reporting
+from nova_xen_overcommit.agent.protocol import StartRequest
+from nova_xen_overcommit.agent.reservations import Leases, Reservation
+from nova_xen_overcommit.agent.settings import Settings
+
+LOG = logging.getLogger(__name__)
+
+
+class Clock:
+    """The two clocks the agent needs; replaced in simulations."""
+
+    def monotonic_s(self) -> float:
+        """Seconds that never go back."""
+        return time.monotonic()
+
+    def wall_s(self) -> float:
+        """Seconds since the epoch, for others to compare with theirs."""
+        return time.time()
+
+
+class Agent:
+    """One host's agent."""
+
+    def __init__(
+        self,
+        conf: cfg.ConfigOpts,
+        balancer_: balancer.Balancer,
+        reporter: reporting.Reporter,
+        leases: Leases,
+        clock: Clock,
+    ) -> None:
+        self._conf = conf
+        self._balancer = balancer_
+        self._reporter = reporter
+        self._leases = leases
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._report: report.HostReport | None = None
+        self._status: dict[str, Any] = {}
+        self._passes = 0
+        self._failures = 0
+        self._complaint = ""
+        self._pass_s = 0.0
+
+    def tick(self) -> float:
+        """Do one pass, whatever happens; give the seconds to the next.
+
+        No exception leaves this method: an agent that stops balancing
+        silently is worse than one that complains in its log.
+        """
+        settings = Settings.of(self._conf)
+        began_s = self._clock.monotonic_s()
+        try:
+            busy = self._pass(settings)
+            self._complaint = ""
+        except Exception as error:
+            busy = False
+            self._failed(error)
+        self._pass_s = self._clock.monotonic_s() - began_s
+        self._heartbeat()
+        return settings.busy_tick_s if busy else settings.tick_s
+
+    def _failed(self, error: Exception) -> None:
+        self._failures += 1
+        complaint = f"{type(error).__name__}: {error}"
+        if complaint != self._complaint:
+            LOG.exception("A pass failed, guests keep what they have")
+        self._complaint = complaint
+
+    def _pass(self, settings: Settings) -> bool:
+        result = self._balancer.run_pass(settings)
+        starting = [
+            reservation.request
+            for reservation in self._leases.reservations()
+            if reservation.request.uuid not in self._balancer.guests
+        ]
+        made = self._reporter.make(
+            result,
+            self._balancer.guests,
+            starting,
+            settings,
+            now_s=self._clock.monotonic_s(),
+            wall_s=self._clock.wall_s(),
+        )
+        status = self._describe(result, made, settings)
+        with self._lock:
+            self._report, self._status = made, status
+        return result.moving or bool(result.wanted_kib or result.unmet_kib)
+
+    def _describe(
+        self,
+        result: balancer.PassResult,
+        made: report.HostReport,
+        settings: Settings,
+    ) -> dict[str, Any]:
+        return {
+            "report": made.to_dict(),
+            "promise_bound": self._reporter.bound,
+            "slack_mib": settings.slack_kib // 1024,
+            "unmet_kib": result.unmet_kib,
+            "wanted_kib": result.wanted_kib,
+            "moves": self._balancer.moves,
+            "errors": self._balancer.errors,
+            "guests": [
+                reporting.describe_guest(guest, settings)
+                for guest in self._balancer.guests.values()
+            ],
+        }
+
+    def _heartbeat(self) -> None:
+        self._passes += 1
+        path = self._conf.xen_overcommit.heartbeat_file
+        if path:
+            with contextlib.suppress(OSError):
+                Path(path).touch()
+
+    @property
+    def wake(self) -> threading.Event:
+        """Set when a pass should come at once."""
+        return self._leases.changed
+
+    def report(self) -> dict[str, Any]:
+        """Give the newest report.
+
+        :raises AgentRefused: no pass has succeeded yet.
+        """
+        with self._lock:
+            made = self._report
+        if made is None:
+            raise exception.AgentRefused(
+                f"no report yet: {self._complaint or 'starting'}"
+            )
+        return made.to_dict()
+
+    def status(self) -> dict[str, Any]:
+        """Give all there is to know, for people and tools."""
+        with self._lock:
+            status = dict(self._status)
+        return status | {
+            "passes": self._passes,
+            "failures": self._failures,
+            "complaint": self._complaint,
+            "pass_s": self._pass_s,
+        }
+
+    @contextlib.contextmanager
+    def reserve(
+        self,
+        request: StartRequest,
+        wait_s: float,
+        client_left: Callable[[], bool],
+    ) -> Iterator[dict[str, Any]]:
+        """Hold memory for a start while the context lasts.
+
+        :raises NoRoom: the memory can't be made free.
+        :raises AgentRefused: the client left, or no pass came to answer.
+        """
+        now_s = self._clock.monotonic_s()
+        reservation = Reservation(request, now_s, now_s + wait_s)
+        self._leases.add(reservation)
+        try:
+            self._await(reservation, client_left)
+            yield {"start_kib": reservation.granted_kib}
+        finally:
+            self._leases.remove(reservation)
+
+    def _await(
+        self, reservation: Reservation, client_left: Callable[[], bool]
+    ) -> None:
+        # The balancer answers at the deadline at the latest; this much more
+        # is for a pass that hangs.
+        patience_s = reservation.deadline_s + 5.0
+        while not reservation.answered.is_set():
+            if client_left():
+                raise exception.AgentRefused("the client left")
+            if self._clock.monotonic_s() > patience_s:
+                raise exception.AgentRefused(
+                    f"the balancer does not answer: {self._complaint}"
+                )
+        if reservation.failure is not None:
+            LOG.warning(
+                "Start of %s refused: %s",
+                reservation.request.name,
+                reservation.failure,
+            )
+            raise reservation.failure
+
+    @contextlib.contextmanager
+    def hold(self, uuid: str, reason: str) -> Iterator[dict[str, Any]]:
+        """Leave a guest alone while the context lasts."""
+        self._leases.hold(uuid, reason)
+        try:
+            yield {}
+        finally:
+            self._leases.unhold(uuid, reason)

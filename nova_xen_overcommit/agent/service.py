@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The agent as an oslo.service service.
+
+The worker process holds all state, and rebuilds it from the hypervisor
+when a SIGHUP replaces it.
+"""
+
+import contextlib
+import logging
+import threading
+from typing import Any
+
+from oslo_config import cfg
+from oslo_service import service
+
+from nova_xen_overcommit.agent import build, core, server
+
+LOG = logging.getLogger(__name__)
+
+
+class AgentService(service.Service):  # type: ignore[misc]
+    """Balances in one thread and answers the socket in others."""
+
+    def __init__(self, conf: cfg.ConfigOpts) -> None:
+        super().__init__()
+        self._conf = conf
+        self._leaving = threading.Event()
+        self._listener: server.AgentServer | None = None
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Begin to balance; returns at once."""
+        super().start()
+        agent = build.make_agent(self._conf)
+        options = self._conf.xen_overcommit
+        self._listener = server.AgentServer(
+            options.agent_socket,
+            agent,
+            server.allowed_uids(options.agent_users),
+        )
+        self._run("balancer", self._balance, agent)
+        self._run("server", self._listener.serve_forever)
+        LOG.info("Agent runs in mode %s", options.mode)
+
+    def _run(self, name: str, target: Any, *args: Any) -> None:
+        thread = threading.Thread(
+            target=target, args=args, name=name, daemon=True
+        )
+        thread.start()
+        self._threads.append(thread)
+
+    def _balance(self, agent: core.Agent) -> None:
+        balance(agent, self._leaving)
+
+    def stop(self, graceful: bool = False) -> None:
+        """Finish the pass under way and close the socket."""
+        self._leaving.set()
+        if self._listener is not None:
+            self._listener.shutdown()
+            self._listener.server_close()
+        for thread in self._threads:
+            with contextlib.suppress(RuntimeError):
+                thread.join(timeout=10.0)
+        super().stop(graceful)
+
+
+def balance(agent: core.Agent, leaving: threading.Event) -> None:
+    """Do passes until ``leaving`` is set.
+
+    A start that is asked for, or one that ended, brings the next pass at
+    once.
+    """
+    while not leaving.is_set():
+        delay_s = agent.tick()
+        agent.wake.wait(delay_s)
+        agent.wake.clear()

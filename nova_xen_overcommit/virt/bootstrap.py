@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What must be done to Nova before it reads its configuration.
+
+Nova loads drivers from ``nova.virt`` only. Shipping files below a ``nova``
+directory would break an editable Nova, so our directory is appended to the
+search path of ``nova.virt`` instead: that works for wheels and editable
+installs of both.
+"""
+
+import os
+
+import nova.conf
+import nova.conf.libvirt
+import nova.virt
+
+import nova_xen_overcommit
+from nova_xen_overcommit import conf, exception
+
+XEN = "xen"
+
+
+def prepare() -> None:
+    """Make Nova able to load and configure our driver; repeatable."""
+    extend_driver_path()
+    allow_virt_type_xen()
+    conf.register_opts(nova.conf.CONF)
+
+
+def extend_driver_path() -> None:
+    """Let ``nova.virt.xen_overcommit`` be found."""
+    package = os.path.dirname(os.path.abspath(nova_xen_overcommit.__file__))
+    directory = os.path.join(package, "nova_virt")
+    if directory not in nova.virt.__path__:
+        nova.virt.__path__.append(directory)
+
+
+def allow_virt_type_xen() -> None:
+    """Give ``[libvirt] virt_type`` back its choice ``xen``.
+
+    :raises InvalidConfiguration: this Nova's option is not of the form we
+        know.
+    """
+    for option in nova.conf.libvirt.ALL_OPTS:
+        if option.name == "virt_type":
+            choices = getattr(option.type, "choices", None)
+            if isinstance(choices, dict):
+                choices.setdefault(XEN, None)
+                return
+    raise exception.InvalidConfiguration(
+        "this Nova has no option [libvirt] virt_type with choices; it can't "
+        "be told to use Xen"
+    )

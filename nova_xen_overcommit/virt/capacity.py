@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How much memory a host offers Placement; pure."""
+
+import dataclasses
+
+from nova_xen_overcommit import report as report_module
+from nova_xen_overcommit.virt import inventory
+
+OBSERVE, BALANCE, OVERCOMMIT = report_module.MODES
+
+
+def effective_mode(mode: str, report: report_module.HostReport | None) -> str:
+    """Give the more careful of our mode and the report's."""
+    if report is None:
+        return mode
+    return min(mode, report.mode, key=report_module.MODES.index)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Ratios:
+    """What Nova is configured with for RAM.
+
+    ``configured`` is ``ram_allocation_ratio`` (None or 0: not set),
+    ``initial`` what Nova gives a fresh host.
+    """
+
+    configured: float | None
+    initial: float
+
+    @property
+    def stock(self) -> float:
+        """The ratio without us."""
+        return self.configured or self.initial
+
+
+def wanted_mib(
+    mode: str,
+    span_mib: int,
+    report: report_module.HostReport | None,
+    usable_mib: int,
+) -> int:
+    """Give the capacity to promise in any mode but observe.
+
+    ``span_mib`` is total less reserved. Without a believable report it is
+    what is physically there: ``usable_mib`` is then the last figure known.
+    """
+    if report is None:
+        return max(0, min(span_mib, usable_mib))
+    if effective_mode(mode, report) == OVERCOMMIT:
+        return report.promise_mib
+    return max(0, min(span_mib, report.usable_mib))
+
+
+def allocation_ratio(
+    mode: str,
+    total_mib: int,
+    reserved_mib: int,
+    report: report_module.HostReport | None,
+    usable_mib: int,
+    ratios: Ratios,
+) -> float:
+    """Give MEMORY_MB's allocation ratio.
+
+    In observe mode the one that Nova gives a fresh host, so that leaving
+    overcommit is safe; otherwise what :func:`wanted_mib` says, with a
+    configured ratio as upper bound.
+    """
+    if effective_mode(mode, report) == OBSERVE or total_mib <= reserved_mib:
+        return ratios.stock
+    wanted = wanted_mib(mode, total_mib - reserved_mib, report, usable_mib)
+    ratio = inventory.ratio_for(total_mib, reserved_mib, wanted)
+    return min(ratio, ratios.configured) if ratios.configured else ratio

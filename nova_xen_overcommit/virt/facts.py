@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an instance asks for, in the terms of the agent."""
+
+import dataclasses
+from typing import Any, Self
+
+from nova_xen_overcommit import extra_specs, guest_metadata
+from nova_xen_overcommit.agent import protocol
+
+_KIB = 1024
+
+# Where the memory of a suspended guest is remembered: it must come back
+# with exactly that much, also after nova-compute or the host restarted.
+SAVED_KEY = "xen_overcommit_saved_kib"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class InstanceFacts:
+    """An instance's memory needs; sizes in KiB."""
+
+    uuid: str
+    name: str
+    flavor_kib: int
+    vcpus: int
+    floor_kib: int
+    swap_kib: int
+    weight: float
+    overcommit: bool
+
+    @classmethod
+    def of(cls, instance: Any, flavor: Any = None) -> Self:
+        """Read Nova's instance, with another flavor where it resizes.
+
+        :raises OvercommitError: the extra specs are not of their form.
+        """
+        flavor = flavor or instance.flavor
+        specs = extra_specs.parse(flavor.extra_specs or {}, flavor.memory_mb)
+        return cls(
+            uuid=instance.uuid,
+            name=instance.name,
+            flavor_kib=flavor.memory_mb * _KIB,
+            vcpus=flavor.vcpus,
+            floor_kib=min(specs.floor_mib, flavor.memory_mb) * _KIB,
+            swap_kib=flavor.swap * _KIB,
+            weight=specs.weight,
+            overcommit=specs.eligible,
+        )
+
+    def metadata(self) -> guest_metadata.GuestMetadata:
+        """Give what goes into the domain for the agent."""
+        return guest_metadata.GuestMetadata(
+            floor_kib=self.floor_kib,
+            swap_kib=self.swap_kib,
+            weight=self.weight,
+            overcommit=self.overcommit,
+        )
+
+    def request(
+        self, os_type: str, restore_kib: int = 0
+    ) -> protocol.StartRequest:
+        """Give the agent's start request."""
+        return protocol.StartRequest(
+            uuid=self.uuid,
+            name=self.name,
+            flavor_kib=self.flavor_kib,
+            vcpus=self.vcpus,
+            os_type=os_type,
+            floor_kib=self.floor_kib,
+            swap_kib=self.swap_kib,
+            restore_kib=min(restore_kib, self.flavor_kib),
+            overcommit=self.overcommit,
+        )
