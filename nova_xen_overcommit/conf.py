@@ -74,7 +74,7 @@ the default lets a large guest start on a host that is full of idle ones.
 ]
 
 AGENT_OPTS = [
-    cfg.URIOpt(
+    cfg.StrOpt(
         "connection_uri",
         default="xen:///system",
         help="""

@@ -5,7 +5,18 @@ import dataclasses
 
 from nova_xen_overcommit.agent.hypervisor.base import Domain
 from nova_xen_overcommit.agent.settings import Settings
-from nova_xen_overcommit.policy import demand, floor, progress, targets
+from nova_xen_overcommit.policy import floor, targets
+from nova_xen_overcommit.policy.demand import (
+    GuestDemand,
+    Observation,
+    observe,
+)
+from nova_xen_overcommit.policy.progress import (
+    Progress,
+    Status,
+    advance,
+    start,
+)
 from nova_xen_overcommit.policy.sample import MemorySample
 
 # A guest needs this long, at most, to boot and start its publisher. If it
@@ -24,8 +35,8 @@ class TrackedGuest:
     floor_kib: int
     first_seen_s: float
     target_kib: int
-    progress: progress.Progress
-    demand: demand.GuestDemand | None = None
+    progress: Progress
+    demand: GuestDemand | None = None
     sample: MemorySample | None = None
     now_s: float = 0.0
     cool_until_s: float = 0.0
@@ -46,7 +57,7 @@ class TrackedGuest:
             ),
             first_seen_s=now_s,
             target_kib=asked_kib,
-            progress=progress.start(asked_kib, domain.actual_kib, now_s),
+            progress=start(asked_kib, domain.actual_kib, now_s),
             now_s=now_s,
         )
 
@@ -60,7 +71,7 @@ class TrackedGuest:
         """Take in what was measured in this pass."""
         elapsed_s, self.now_s = max(0.0, now_s - self.now_s), now_s
         self.domain = domain
-        self.progress = progress.advance(
+        self.progress = advance(
             self.progress,
             self.target_kib,
             domain.actual_kib,
@@ -69,14 +80,14 @@ class TrackedGuest:
         )
         if sample is not None:
             self.sample = sample
-            self.demand = demand.observe(
+            self.demand = observe(
                 self.demand, self._observation(sample), settings.demand
             )
         if self.starved:
             self.starved_s += elapsed_s
 
-    def _observation(self, sample: MemorySample) -> demand.Observation:
-        return demand.Observation(
+    def _observation(self, sample: MemorySample) -> Observation:
+        return Observation(
             sample=sample,
             actual_kib=self.domain.actual_kib,
             flavor_kib=self.domain.flavor_kib,
@@ -106,7 +117,7 @@ class TrackedGuest:
             return self.domain.exempt
         if self.domain.busy or self.held:
             return self.domain.busy or self.held
-        if self.progress.status is progress.Status.UNCOOPERATIVE:
+        if self.progress.status is Status.UNCOOPERATIVE:
             return "uncooperative"
         if not self.speaks and not self.silent_from_birth:
             return "no believable figures"
@@ -120,7 +131,7 @@ class TrackedGuest:
         """
         if self.domain.exempt:
             return self.domain.exempt
-        if self.progress.status is progress.Status.UNCOOPERATIVE:
+        if self.progress.status is Status.UNCOOPERATIVE:
             return "uncooperative"
         if not self.speaks:
             return "no believable figures"
