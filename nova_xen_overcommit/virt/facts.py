@@ -9,9 +9,6 @@ from nova_xen_overcommit.agent import protocol
 
 _KIB = 1024
 
-# Where the memory of a suspended guest is remembered: it must come back
-# with exactly that much, also after nova-compute or the host restarted.
-SAVED_KEY = "xen_overcommit_saved_kib"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -67,6 +64,6 @@ class InstanceFacts:
             os_type=os_type,
             floor_kib=self.floor_kib,
             swap_kib=self.swap_kib,
-            restore_kib=min(restore_kib, self.flavor_kib),
+            restore_kib=restore_kib,
             overcommit=self.overcommit,
         )

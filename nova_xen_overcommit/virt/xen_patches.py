@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Xen's disks and interfaces in Nova's module-level functions.
+
+These are functions of modules, which a subclass can't override. Each is
+wrapped so that only Xen's cases are ours and all others stay Nova's.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from nova.network import model as network_model
+from nova.virt.libvirt import blockinfo, vif
+
+from nova_xen_overcommit.virt import xen_guest
+
+XEN = "xen"
+DISK_PREFIX = "xvd"
+_OURS = "_nova_xen_overcommit"
+_VIF_MODELS = [
+    network_model.VIF_MODEL_NETFRONT,
+    network_model.VIF_MODEL_NE2K_PCI,
+    network_model.VIF_MODEL_PCNET,
+    network_model.VIF_MODEL_RTL8139,
+    network_model.VIF_MODEL_E1000,
+]
+
+
+def apply() -> None:
+    """Teach Nova Xen's disk bus and interface models; repeatable."""
+    blockinfo.SUPPORTED_DEVICE_BUSES.setdefault(XEN, [XEN, "ide"])
+    vif.SUPPORTED_VIF_MODELS.setdefault(XEN, _VIF_MODELS)
+    _wrap(blockinfo, "get_dev_prefix_for_disk_bus", _prefix)
+    _wrap(blockinfo, "get_disk_bus_for_disk_dev", _bus_of_device)
+    _wrap(blockinfo, "get_disk_bus_for_device_type", _bus_of_type)
+
+
+def kind_of(instance: Any) -> xen_guest.Kind:
+    """Give the kind of an instance."""
+    properties = instance.image_meta.properties
+    machine_type = properties.get("hw_machine_type")
+    return xen_guest.kind_of(instance.vm_mode, machine_type)
+
+
+def _wrap(module: Any, name: str, wrapper: Callable[..., Any]) -> None:
+    stock = getattr(module, name)
+    if not hasattr(stock, _OURS):
+        ours = functools.wraps(stock)(functools.partial(wrapper, stock))
+        setattr(ours, _OURS, True)
+        setattr(module, name, ours)
+
+
+def _prefix(stock: Callable[..., Any], disk_bus: str) -> Any:
+    if disk_bus == XEN:
+        return blockinfo.CONF.libvirt.disk_prefix or DISK_PREFIX
+    return stock(disk_bus)
+
+
+def _bus_of_device(
+    stock: Callable[..., Any], virt_type: str, disk_dev: str
+) -> Any:
+    if disk_dev.startswith(DISK_PREFIX):
+        return XEN
+    return stock(virt_type, disk_dev)
+
+
+def _bus_of_type(
+    stock: Callable[..., Any],
+    instance: Any,
+    virt_type: str,
+    image_meta: Any,
+    device_type: str = "disk",
+) -> Any:
+    if virt_type != XEN or _asks_for_bus(image_meta, device_type):
+        return stock(instance, virt_type, image_meta, device_type)
+    if device_type == "floppy":
+        return None
+    emulated = kind_of(instance) is xen_guest.Kind.HVM
+    return "ide" if device_type == "cdrom" and emulated else XEN
+
+
+def _asks_for_bus(image_meta: Any, device_type: str) -> bool:
+    return image_meta.properties.get(f"hw_{device_type}_bus") is not None
