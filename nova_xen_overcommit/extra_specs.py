@@ -28,6 +28,15 @@ MAX_WEIGHT = 1000.0
 _WEIGHT_PATTERN = r"[0-9]{1,4}(\.[0-9]{1,6})?"
 _FLOOR_PATTERN = r"[0-9]{1,10}"
 
+# The image properties that bear on it.
+IMAGE_PROPERTIES = (
+    "hw_cpu_policy",
+    "hw_locked_memory",
+    "hw_mem_encryption",
+    "hw_mem_page_size",
+    "hw_numa_nodes",
+)
+
 _TRUE_WORDS = ("1", "t", "true", "on", "y", "yes")
 _DEDICATED_POLICIES = ("dedicated", "mixed")
 # What Nova reads as ordinary pages: its own word, or a size of 4 KiB.

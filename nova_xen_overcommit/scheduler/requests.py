@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From Nova's objects to what the decision needs.
+
+Nova's objects are duck-typed here, so that nothing of Nova is imported.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from nova_xen_overcommit import exception, extra_specs
+from nova_xen_overcommit.report import HostReport
+from nova_xen_overcommit.scheduler.admission import HostFigures, Request
+
+# What the host reserves by Nova's reserved_host_memory_mb, among its stats.
+RESERVED_KEY = "xen_overcommit_reserved_mb"
+
+
+def request_of(spec: Any) -> Request:
+    """Read a ``RequestSpec``.
+
+    :raises InvalidConfiguration: the flavor's extra specs are not of their
+        form.
+    """
+    flavor = spec.flavor
+    specs = extra_specs.parse(
+        _extra_specs(flavor), flavor.memory_mb, _image_properties(spec)
+    )
+    if specs.overcommit and _has_devices(spec):
+        specs = specs.exempt("it has PCI devices")
+    return Request(
+        memory_mib=flavor.memory_mb,
+        floor_mib=specs.floor_mib,
+        swap_mib=flavor.swap or 0,
+        overcommit=specs.overcommit,
+    )
+
+
+def figures_of(host_state: Any, default_reserved_mib: int) -> HostFigures:
+    """Read a ``HostState``.
+
+    ``default_reserved_mib`` stands in where the host doesn't say what it
+    reserves.
+    """
+    return HostFigures(
+        total_mib=host_state.total_usable_ram_mb,
+        free_mib=host_state.free_ram_mb,
+        reserved_mib=_reserved_mib(stats_of(host_state), default_reserved_mib),
+        instances=host_state.num_instances,
+    )
+
+
+def stats_of(host_state: Any) -> Mapping[str, Any]:
+    """Give a host's stats; a host that was never updated has none."""
+    return getattr(host_state, "stats", None) or {}
+
+
+def report_of(host_state: Any) -> tuple[HostReport | None, str]:
+    """Give a host's report, or None and why there is none."""
+    try:
+        report = HostReport.from_stats(stats_of(host_state))
+    except exception.InvalidReport as error:
+        return None, f"its report is not valid ({error})"
+    return report, "" if report else "it has no report"
+
+
+def _reserved_mib(stats: Mapping[str, Any], default_mib: int) -> int:
+    try:
+        return max(0, int(stats[RESERVED_KEY]))
+    except (KeyError, ValueError, TypeError):
+        return default_mib
+
+
+def _extra_specs(flavor: Any) -> Mapping[str, str]:
+    specs: Mapping[str, str] = {}
+    if "extra_specs" in flavor and flavor.extra_specs:
+        specs = flavor.extra_specs
+    return specs
+
+
+def _image_properties(spec: Any) -> dict[str, Any]:
+    image = spec.image if "image" in spec else None
+    properties = image.properties if image and "properties" in image else None
+    if properties is None:
+        return {}
+    return {
+        name: getattr(properties, name)
+        for name in extra_specs.IMAGE_PROPERTIES
+        if name in properties.fields and name in properties
+    }
+
+
+def _has_devices(spec: Any) -> bool:
+    # Not only the flavor's: SR-IOV ports bring theirs.
+    requests = spec.pci_requests if "pci_requests" in spec else None
+    return bool(requests and requests.requests)
