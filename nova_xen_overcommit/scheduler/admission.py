@@ -153,9 +153,7 @@ def room_mib(report: HostReport, host: HostFigures) -> int:
 def _balanced(
     report: HostReport, request: Request, host: HostFigures, claims: Claims
 ) -> Verdict:
-    verdict = _physical(
-        request, _unused_mib(report, host), "it only balances"
-    )
+    verdict = _physical(request, _unused_mib(report, host), "it only balances")
     if not verdict.passes:
         return verdict
     floor_mib, _start_mib = _least_mib(request, report)
@@ -198,9 +196,7 @@ def _promise(
     report: HostReport, request: Request, claims: Claims
 ) -> Verdict | None:
     bound_mib = int(report.usable_mib * report.max_ratio)
-    promise_mib = min(
-        report.promise_mib, max(bound_mib, report.committed_mib)
-    )
+    promise_mib = min(report.promise_mib, max(bound_mib, report.committed_mib))
     placed_mib = report.committed_mib + claims.memory_mib
     if placed_mib + request.memory_mib <= promise_mib:
         return None
@@ -216,9 +212,7 @@ def _guest_swap(
 ) -> Verdict | None:
     if not report.require_guest_swap:
         return None
-    flavors_mib = (
-        report.committed_mib + claims.memory_mib + request.memory_mib
-    )
+    flavors_mib = report.committed_mib + claims.memory_mib + request.memory_mib
     backed_mib = report.usable_mib + report.swap_mib + request.swap_mib
     if flavors_mib <= backed_mib:
         return None

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The scheduler's filter: refuses hosts that can't make room."""
 
-import time
 from collections.abc import Callable, Iterable, Iterator
+import time
 from typing import Any
 
 import nova.conf
-from nova.scheduler import filters
-from nova.scheduler import utils
+from nova.scheduler import filters, utils
 from oslo_log import log as logging
 
 from nova_xen_overcommit import conf, exception
@@ -27,9 +26,7 @@ def limits_of(options: Any) -> admission.Limits:
     )
 
 
-class XenOvercommitFilter(
-    filters.BaseHostFilter  # type: ignore[misc]
-):
+class XenOvercommitFilter(filters.BaseHostFilter):
     """Passes hosts that can take the instance by their newest report.
 
     Stateless, reads nothing but host state and request. A rebuild stays
@@ -38,9 +35,7 @@ class XenOvercommitFilter(
 
     RUN_ON_REBUILD = False
 
-    def __init__(
-        self, wall_clock_s: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, wall_clock_s: Callable[[], float] = time.time) -> None:
         super().__init__()
         self._wall_clock_s = wall_clock_s
 
