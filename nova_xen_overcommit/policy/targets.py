@@ -191,17 +191,21 @@ def _shared_out(
         - host.wanted_kib
         + sum(guest.target_kib for guest in (*sharers, *growers))
     )
-    bases = {guest.uuid: guest.floor_kib for guest in sharers}
-    bases |= {guest.uuid: guest.target_kib for guest in growers}
-    limits = {
-        guest.uuid: max(bases[guest.uuid], guest.need_kib)
-        for guest in (*sharers, *growers)
-    }
-    weights = {
-        guest.uuid: taxed_weight(guest, settings.idle_tax)
-        for guest in (*sharers, *growers)
-    }
-    filled = water_fill(pool_kib, bases, limits, weights)
+    filled = water_fill(
+        pool_kib,
+        [
+            Vessel(
+                key=guest.uuid,
+                base_kib=guest.floor_kib,
+                least_kib=(
+                    guest.floor_kib if guest.shrinkable else guest.target_kib
+                ),
+                most_kib=guest.need_kib,
+                weight=taxed_weight(guest, settings.idle_tax),
+            )
+            for guest in (*sharers, *growers)
+        ],
+    )
     for guest in (*sharers, *growers):
         decisions[guest.uuid] = Decision(
             filled[guest.uuid], "memory is short and shared by weight"
@@ -213,46 +217,85 @@ def taxed_weight(guest: Guest, idle_tax: float) -> float:
     """Give the guest's claim per KiB, idle memory taxed.
 
     ESX's shares-per-page ratio turned to a weight: S / (f + k (1 − f)),
-    with S = weight × flavor, f the used share of what the guest has and
-    k = 1/(1 − tax).
+    with S = weight × flavor, k = 1/(1 − tax) and f the used share of what
+    the guest claims. ESX takes f of what the guest has; of what it claims
+    is steadier, since the outcome doesn't change it.
     """
-    used_share = min(1.0, guest.used_kib / max(1, guest.actual_kib))
+    used_share = min(1.0, guest.used_kib / max(1, guest.need_kib))
     idle_cost = 1.0 / (1.0 - idle_tax)
     price = used_share + idle_cost * (1.0 - used_share)
     return guest.weight * guest.flavor_kib / price
 
 
-def water_fill(
-    pool_kib: int,
-    bases_kib: Mapping[str, int],
-    limits_kib: Mapping[str, int],
-    weights: Mapping[str, float],
-) -> dict[str, int]:
-    """Share ``pool_kib`` out above the bases, by weight, up to the limits.
+@dataclasses.dataclass(frozen=True, slots=True)
+class Vessel:
+    """What one guest takes at level λ: base + λ · weight, within bounds."""
 
-    Every guest gets its base even when the pool doesn't reach; the sum
-    never exceeds the pool otherwise. What a guest can't take flows to the
-    others in proportion to their weights.
+    key: str
+    base_kib: int
+    least_kib: int
+    most_kib: int
+    weight: float
+
+    @property
+    def begins(self) -> float:
+        """The level at which it begins to take more than its least."""
+        return max(0.0, (self.least_kib - self.base_kib) / self.weight)
+
+    @property
+    def full(self) -> float:
+        """The level at which it has its most."""
+        most_kib = max(self.least_kib, self.most_kib)
+        return max(0.0, (most_kib - self.base_kib) / self.weight)
+
+    def at(self, level: float) -> int:
+        """Give what it takes at a level, rounded down."""
+        if level <= self.begins:
+            return self.least_kib
+        if level >= self.full:
+            return max(self.least_kib, self.most_kib)
+        return max(
+            self.least_kib, self.base_kib + int(level * self.weight)
+        )
+
+
+def water_fill(pool_kib: int, vessels: Sequence[Vessel]) -> dict[str, int]:
+    """Share ``pool_kib`` out so that all stand at one level.
+
+    Everyone gets its least even when the pool doesn't reach; otherwise the
+    sum is the pool, or all have their most. What is left of rounding goes
+    out by single KiB, in order of keys.
     """
-    filled = dict(bases_kib)
-    rest = pool_kib - sum(bases_kib.values())
-    open_keys = sorted(k for k in filled if limits_kib[k] > filled[k])
-    while rest > 0 and open_keys:
-        level = rest / sum(weights[key] for key in open_keys)
-        full = [
-            key
-            for key in open_keys
-            if limits_kib[key] - filled[key] <= level * weights[key]
-        ]
-        if not full:
-            for key in open_keys:
-                filled[key] += int(level * weights[key])
-            break
-        for key in full:
-            rest -= limits_kib[key] - filled[key]
-            filled[key] = limits_kib[key]
-        open_keys = [key for key in open_keys if key not in full]
+    level = _level(pool_kib, vessels)
+    filled = {vessel.key: vessel.at(level) for vessel in vessels}
+    rest = pool_kib - sum(filled.values())
+    for vessel in sorted(vessels, key=lambda one: one.key):
+        inside = vessel.begins <= level < vessel.full
+        if rest > 0 and inside and filled[vessel.key] < vessel.most_kib:
+            filled[vessel.key] += 1
+            rest -= 1
     return filled
+
+
+def _level(pool_kib: int, vessels: Sequence[Vessel]) -> float:
+    """Give the level at which the vessels hold the pool."""
+    events = sorted(
+        [(vessel.begins, vessel.weight) for vessel in vessels]
+        + [(vessel.full, -vessel.weight) for vessel in vessels]
+    )
+    rest = float(pool_kib - sum(vessel.least_kib for vessel in vessels))
+    level, rate = 0.0, 0.0
+    if rest <= 0:
+        return 0.0
+    for at, change in events:
+        taken = rate * (at - level)
+        if taken >= rest:
+            break
+        rest -= taken
+        level, rate = at, rate + change
+    else:
+        return level
+    return level + rest / rate
 
 
 def _damped(

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What one guest needs, sample by sample."""
+
+import unittest
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nova_xen_overcommit.policy import demand
+from nova_xen_overcommit.policy.sample import MemorySample
+
+MIB = 1024
+SETTINGS = demand.DemandSettings()
+FLOOR_KIB = 106 * MIB
+FLAVOR_KIB = 1024 * MIB
+
+
+def sample(time_s: float, used_mib: int, total_mib: int = 500, **more):
+    return MemorySample(
+        time_s=time_s,
+        max_age_s=15.0,
+        mem_total_kib=total_mib * MIB,
+        mem_available_kib=(total_mib - used_mib) * MIB,
+        **more,
+    )
+
+
+def seen(what: MemorySample, actual_mib: int = 500) -> demand.Observation:
+    return demand.Observation(what, actual_mib * MIB, FLAVOR_KIB, FLOOR_KIB)
+
+
+def run(*samples: MemorySample) -> demand.GuestDemand:
+    state = None
+    for one in samples:
+        state = demand.observe(state, seen(one), SETTINGS)
+    assert state is not None
+    return state
+
+
+class DemandTest(unittest.TestCase):
+    def test_demand_is_use_and_head_room(self) -> None:
+        state = run(sample(0, 200))
+        self.assertEqual((200 + 20 + 32) * MIB, state.demand_kib)
+
+    def test_swap_in_use_counts_as_used(self) -> None:
+        swap = {"swap_total_kib": 100 * MIB, "swap_free_kib": 40 * MIB}
+        state = run(sample(0, 200, **swap))
+        self.assertEqual(260 * MIB, state.used_kib)
+
+    def test_what_the_kernel_holds_outside_memtotal_counts(self) -> None:
+        state = demand.observe(
+            None, seen(sample(0, 100, total_mib=460), actual_mib=500), SETTINGS
+        )
+        self.assertEqual(140 * MIB, state.used_kib)
+
+    def test_a_moving_balloon_is_not_taken_for_the_kernels_memory(self):
+        before = run(sample(0, 100))
+        state = demand.observe(
+            before, seen(sample(1, 100), actual_mib=700), SETTINGS
+        )
+        self.assertEqual(0, state.unmanaged_kib)
+
+    def test_a_rise_counts_at_once(self) -> None:
+        state = run(sample(0, 100), sample(1, 300))
+        self.assertGreaterEqual(state.demand_kib, 362 * MIB)
+
+    def test_a_lasting_load_is_remembered_for_a_minute(self) -> None:
+        load = [sample(t, 300) for t in range(10)]
+        calm = [sample(t, 100) for t in range(10, 40)]
+        self.assertGreater(run(*load, *calm).demand_kib, 250 * MIB)
+
+    def test_after_ten_minutes_it_is_forgotten(self) -> None:
+        load = [sample(t, 300) for t in range(10)]
+        calm = [sample(t, 100) for t in range(10, 610, 5)]
+        self.assertLess(run(*load, *calm).demand_kib, 146 * MIB)
+
+    def test_a_spike_of_one_sample_is_soon_forgotten(self) -> None:
+        calm = [sample(t, 100) for t in range(11, 20)]
+        state = run(sample(0, 100), sample(10, 110), *calm)
+        self.assertLess(state.demand_kib, 155 * MIB)
+
+    def test_vanished_head_room_raises_above_what_it_has(self) -> None:
+        state = run(sample(0, 498))
+        self.assertTrue(state.starved)
+        self.assertGreaterEqual(state.demand_kib, 750 * MIB)
+
+    def test_starved_twice_in_a_row_goes_to_the_flavor(self) -> None:
+        state = run(sample(0, 498), sample(1, 498))
+        self.assertEqual(FLAVOR_KIB, state.demand_kib)
+
+    def test_the_same_sample_twice_is_not_starved_twice(self) -> None:
+        state = run(sample(0, 498), sample(0, 498))
+        self.assertEqual(1, state.starved_passes)
+
+    def test_swap_in_counts_as_starved(self) -> None:
+        state = run(
+            sample(0, 100, swap_in_kib=0), sample(1, 100, swap_in_kib=256)
+        )
+        self.assertEqual(("swaps in 256 KiB/s",), state.reasons)
+
+    def test_stall_counts_as_starved(self) -> None:
+        state = run(
+            sample(0, 100, psi_some_us=0), sample(1, 100, psi_some_us=100_000)
+        )
+        self.assertEqual(("stalls for memory 10 %",), state.reasons)
+
+    def test_a_counter_that_went_back_is_no_rate(self) -> None:
+        state = run(
+            sample(0, 100, swap_in_kib=10**6), sample(1, 100, swap_in_kib=5)
+        )
+        self.assertFalse(state.starved)
+
+    def test_a_raise_decays_when_calm(self) -> None:
+        starved = [sample(t, 498) for t in range(2)]
+        calm = [sample(t, 100) for t in range(2, 600, 2)]
+        self.assertLess(run(*starved, *calm).demand_kib, 150 * MIB)
+
+    @given(
+        st.lists(
+            st.tuples(
+                st.integers(0, 10),
+                st.integers(0, 10**9),
+                st.integers(0, 10**9),
+                st.integers(0, 10**9),
+                st.one_of(st.none(), st.integers(0, 10**12)),
+                st.integers(0, FLAVOR_KIB),
+            ),
+            min_size=1,
+            max_size=30,
+        )
+    )
+    def test_whatever_a_guest_says_demand_is_between_floor_and_flavor(
+        self, words
+    ) -> None:
+        state, time_s = None, 0
+        for later, total, available, swap, counter, actual in words:
+            time_s += later
+            said = MemorySample(
+                time_s,
+                15.0,
+                total,
+                available,
+                swap,
+                swap // 2,
+                counter,
+                counter,
+            )
+            state = demand.observe(
+                state,
+                demand.Observation(said, actual, FLAVOR_KIB, FLOOR_KIB),
+                SETTINGS,
+            )
+            self.assertLessEqual(FLOOR_KIB, state.demand_kib)
+            self.assertLessEqual(state.demand_kib, FLAVOR_KIB)

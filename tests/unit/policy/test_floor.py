@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The least memory of a guest."""
+
+import unittest
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nova_xen_overcommit.policy import floor
+
+MIB = 1024
+
+
+class FloorTest(unittest.TestCase):
+    def test_xenballoonds_table(self) -> None:
+        for flavor_mib, floor_mib in (
+            (64, 8.5),
+            (128, 40.5),
+            (1024, 106),
+            (4096, 298),
+        ):
+            with self.subTest(flavor_mib=flavor_mib):
+                self.assertEqual(
+                    floor_mib * MIB,
+                    floor.xenballoond_floor_kib(flavor_mib * MIB),
+                )
+
+    def test_the_share_counts_where_it_is_more(self) -> None:
+        self.assertEqual(4096 * MIB, floor.floor_kib(16384 * MIB, 0.25))
+
+    def test_the_flavors_own_floor_counts_where_it_is_more(self) -> None:
+        self.assertEqual(
+            512 * MIB, floor.floor_kib(1024 * MIB, 0.1, 512 * MIB)
+        )
+
+    def test_a_start_takes_its_share_but_never_less_than_the_floor(self):
+        self.assertEqual(
+            256 * MIB, floor.start_kib(1024 * MIB, 106 * MIB, 0.25)
+        )
+        self.assertEqual(
+            512 * MIB, floor.start_kib(1024 * MIB, 512 * MIB, 0.25)
+        )
+
+    @given(
+        st.integers(1, 2**40), st.floats(0.02, 1.0), st.integers(0, 2**40)
+    )
+    def test_never_above_the_flavor(self, flavor, share, asked) -> None:
+        floor_kib = floor.floor_kib(flavor, share, asked)
+        self.assertLessEqual(floor_kib, flavor)
+        self.assertLessEqual(floor.start_kib(flavor, floor_kib, 0.5), flavor)

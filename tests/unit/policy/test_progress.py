@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether a guest follows its target."""
+
+import unittest
+
+from nova_xen_overcommit.policy import progress
+from nova_xen_overcommit.policy.progress import Status
+
+MIB = 1024
+SETTINGS = progress.ProgressSettings()
+
+
+class ProgressTest(unittest.TestCase):
+    def setUp(self) -> None:
+        self.now_s = 0.0
+        self.state = progress.start(500 * MIB, 500 * MIB, 0.0)
+
+    def see(self, target_mib: int, actual_mib: int, after_s: float) -> Status:
+        self.now_s += after_s
+        self.state = progress.advance(
+            self.state, target_mib * MIB, actual_mib * MIB, self.now_s, SETTINGS
+        )
+        return self.state.status
+
+    def test_a_guest_at_its_target_is_settled(self) -> None:
+        self.assertIs(Status.SETTLED, self.see(500, 500, 1))
+
+    def test_a_guest_that_comes_nearer_moves_however_long_it_takes(self):
+        for actual_mib in range(498, 302, -2):
+            self.assertIs(Status.MOVING, self.see(300, actual_mib, 4))
+
+    def test_five_seconds_without_progress_is_stuck(self) -> None:
+        self.see(300, 500, 0)
+        self.assertIs(Status.MOVING, self.see(300, 500, 4.9))
+        self.assertIs(Status.STUCK, self.see(300, 500, 0.1))
+        self.assertFalse(self.state.cooperates)
+
+    def test_twenty_seconds_without_progress_is_uncooperative(self) -> None:
+        self.see(300, 500, 0)
+        self.assertIs(Status.UNCOOPERATIVE, self.see(300, 500, 20))
+
+    def test_a_stuck_guest_that_moves_again_is_forgiven(self) -> None:
+        self.see(300, 500, 0)
+        self.see(300, 500, 6)
+        self.assertIs(Status.MOVING, self.see(300, 450, 1))
+
+    def test_new_targets_buy_a_stuck_guest_no_patience(self) -> None:
+        self.see(300, 500, 0)
+        self.see(300, 500, 10)
+        self.see(290, 500, 5)
+        self.assertIs(Status.UNCOOPERATIVE, self.see(280, 500, 5))
+
+    def test_giving_up_its_target_does_not_make_it_cooperative(self) -> None:
+        self.see(300, 500, 0)
+        self.see(300, 500, 20)
+        self.assertIs(Status.UNCOOPERATIVE, self.see(500, 500, 1))
+
+    def test_it_is_tried_again_with_growing_delays(self) -> None:
+        for delay_s in (60, 120, 240):
+            self.see(300, 500, 0)
+            self.assertIs(Status.UNCOOPERATIVE, self.see(300, 500, 20))
+            self.see(500, 500, delay_s - 1)
+            self.assertIs(Status.UNCOOPERATIVE, self.state.status)
+            self.assertIs(Status.SETTLED, self.see(500, 500, 1))
+
+    def test_success_resets_the_delays(self) -> None:
+        self.see(300, 500, 0)
+        self.see(300, 500, 20)
+        self.see(500, 500, 60)
+        self.see(400, 450, 1)
+        self.see(400, 400, 1)
+        self.assertEqual(0, self.state.failures)
+
+    def test_a_constant_offset_is_learnt_not_punished(self) -> None:
+        self.see(300, 400, 1)
+        self.see(300, 296, 1)
+        self.assertIs(Status.SETTLED, self.see(300, 296, 2))
+        self.assertEqual(-4 * MIB, self.state.offset_kib)
+        self.see(400, 350, 1)
+        self.assertIs(Status.SETTLED, self.see(400, 396, 1))
+
+    def test_a_guest_far_from_its_target_is_no_offset(self) -> None:
+        self.see(300, 320, 0)
+        self.assertIs(Status.UNCOOPERATIVE, self.see(300, 320, 20))

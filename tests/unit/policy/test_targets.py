@@ -1,0 +1,265 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who gives memory and who gets it: exact cases and properties."""
+
+import dataclasses
+import unittest
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nova_xen_overcommit.policy import targets
+
+MIB = 1024
+SETTINGS = targets.TargetSettings()
+
+
+def guest(uuid: str, target_mib: int, demand_mib: int, **more):
+    fields = {
+        "flavor_kib": 1024 * MIB,
+        "floor_kib": 106 * MIB,
+        "actual_kib": target_mib * MIB,
+        "used_kib": demand_mib * MIB * 3 // 4,
+    }
+    return targets.Guest(
+        uuid=uuid,
+        target_kib=target_mib * MIB,
+        demand_kib=demand_mib * MIB,
+        **{**fields, **more},
+    )
+
+
+def host(free_mib: int, wanted_mib: int = 0) -> targets.Host:
+    return targets.Host(
+        expected_free_kib=free_mib * MIB,
+        reserve_kib=128 * MIB,
+        slack_kib=16 * MIB,
+        wanted_kib=wanted_mib * MIB,
+    )
+
+
+def plan_mib(guests, where, settings=SETTINGS) -> dict[str, float]:
+    plan = targets.plan(guests, where, settings)
+    return {uuid: one.target_kib / MIB for uuid, one in plan.items()}
+
+
+class EnoughForAllTest(unittest.TestCase):
+    def test_nothing_moves_without_need(self) -> None:
+        guests = [guest("a", 1024, 200), guest("b", 1024, 200)]
+        self.assertEqual(
+            {"a": 1024, "b": 1024}, plan_mib(guests, host(128))
+        )
+
+    def test_a_need_is_met_from_free_memory_and_nobody_is_touched(self):
+        guests = [guest("idle", 1024, 200), guest("needy", 300, 500)]
+        self.assertEqual(
+            {"idle": 1024, "needy": 500}, plan_mib(guests, host(400))
+        )
+
+    def test_idle_guests_pay_in_proportion_to_what_they_have_spare(self):
+        guests = [
+            guest("rich", 600, 200),
+            guest("poor", 400, 200),
+            guest("needy", 300, 450),
+        ]
+        self.assertEqual(
+            {"rich": 500, "poor": 350, "needy": 450},
+            plan_mib(guests, host(128)),
+        )
+
+    def test_the_reserve_is_refilled_from_idle_memory(self) -> None:
+        self.assertEqual(
+            {"idle": 896}, plan_mib([guest("idle", 1024, 200)], host(0))
+        )
+
+    def test_a_start_takes_idle_memory_without_touching_the_reserve(self):
+        self.assertEqual(
+            {"idle": 768},
+            plan_mib([guest("idle", 1024, 200)], host(128, wanted_mib=256)),
+        )
+
+    def test_small_wants_of_many_idle_guests_are_not_damped_away(self):
+        guests = [guest(f"{n:03}", 300, 200) for n in range(100)]
+        taken_mib = 30_000 - sum(
+            plan_mib(guests, host(128, wanted_mib=64)).values()
+        )
+        self.assertEqual(64, taken_mib)
+
+    def test_no_step_is_larger_than_the_largest(self) -> None:
+        self.assertEqual(
+            {"idle": 768},
+            plan_mib([guest("idle", 1024, 200)], host(0, wanted_mib=600)),
+        )
+
+    def test_a_guest_that_has_not_followed_is_not_asked_for_more(self):
+        moving = guest("idle", 768, 200, actual_kib=1024 * MIB)
+        self.assertEqual(
+            {"idle": 768}, plan_mib([moving], host(0, wanted_mib=600))
+        )
+
+
+class NotEnoughTest(unittest.TestCase):
+    def test_equal_guests_share_alike(self) -> None:
+        guests = [guest(name, 200, 1024) for name in "abc"]
+        shares = plan_mib(guests, host(46))
+        self.assertEqual({"a": 210, "b": 210, "c": 210}, shares)
+
+    def test_idle_memory_is_taxed(self) -> None:
+        busy = guest("busy", 500, 900, used_kib=900 * MIB)
+        idle = guest("idle", 500, 900, used_kib=180 * MIB)
+        shares = plan_mib([busy, idle], host(16))
+        # k = 4: the idle one pays (0.2 + 4·0.8) times per MiB.
+        above = (1000 - 2 * 106) / (1 + 1 / 3.4)
+        self.assertAlmostEqual(106 + above, shares["busy"], delta=1)
+
+    def test_without_tax_only_weights_count(self) -> None:
+        untaxed = targets.TargetSettings(
+            idle_tax=0.0, max_step_kib=1024 * MIB
+        )
+        guests = [
+            guest("heavy", 400, 900, weight=3.0),
+            guest("light", 400, 900, weight=1.0),
+        ]
+        shares = plan_mib(guests, host(16), untaxed)
+        self.assertEqual(
+            3.0, (shares["heavy"] - 106) / (shares["light"] - 106)
+        )
+
+    def test_a_guest_that_may_not_shrink_keeps_what_it_has(self) -> None:
+        guests = [
+            guest("starved", 700, 1024, shrinkable=False, starved=True),
+            guest("other", 300, 1024),
+        ]
+        shares = plan_mib(guests, host(16))
+        self.assertGreaterEqual(shares["starved"], 700)
+
+    def test_an_untouchable_guest_keeps_its_target(self) -> None:
+        guests = [
+            guest("frozen", 700, 100, shrinkable=False, growable=False),
+            guest("other", 300, 1024),
+        ]
+        self.assertEqual(700, plan_mib(guests, host(0))["frozen"])
+
+
+GUESTS = st.lists(
+    st.builds(
+        lambda n, floor, above, has, demand, moves, weight: targets.Guest(
+            uuid=f"{n:08}",
+            flavor_kib=floor + above,
+            floor_kib=floor,
+            actual_kib=floor + has % (above + 1),
+            target_kib=floor + has % (above + 1),
+            demand_kib=demand,
+            used_kib=demand // 2,
+            weight=weight,
+            growable=moves != 0,
+            shrinkable=moves == 2,
+        ),
+        st.integers(0, 10**8 - 1),
+        st.integers(1, 512 * MIB),
+        st.integers(0, 4096 * MIB),
+        st.integers(0, 4096 * MIB),
+        st.integers(0, 5000 * MIB),
+        st.integers(0, 2),
+        st.floats(0.1, 10.0),
+    ),
+    max_size=12,
+    unique_by=lambda one: one.uuid,
+)
+HOSTS = st.builds(
+    targets.Host,
+    expected_free_kib=st.integers(0, 4096 * MIB),
+    reserve_kib=st.integers(16 * MIB, 256 * MIB),
+    slack_kib=st.integers(0, 15 * MIB),
+    wanted_kib=st.integers(0, 1024 * MIB),
+)
+
+
+class PropertiesTest(unittest.TestCase):
+    @given(GUESTS, HOSTS)
+    def test_targets_stay_between_floor_and_flavor(self, guests, where):
+        plan = targets.plan(guests, where, SETTINGS)
+        for one in guests:
+            target_kib = plan[one.uuid].target_kib
+            self.assertLessEqual(one.floor_kib, target_kib)
+            self.assertLessEqual(target_kib, one.flavor_kib)
+
+    @given(GUESTS, HOSTS)
+    def test_only_who_may_be_moved_is_moved(self, guests, where) -> None:
+        plan = targets.plan(guests, where, SETTINGS)
+        for one in guests:
+            change_kib = plan[one.uuid].target_kib - one.target_kib
+            self.assertFalse(change_kib > 0 and not one.growable)
+            self.assertFalse(change_kib < 0 and not one.shrinkable)
+
+    @given(GUESTS, HOSTS)
+    def test_no_more_is_given_than_there_will_be(self, guests, where):
+        # The dead band may hold back a donor but never a wish: that is why
+        # the balancer grants only what is measured free.
+        exact = targets.TargetSettings(dead_band_kib=0, max_step_kib=2**40)
+        plan = targets.plan(guests, where, exact)
+        given_kib = sum(
+            plan[one.uuid].target_kib - one.target_kib for one in guests
+        )
+        self.assertLessEqual(given_kib, where.expected_free_kib)
+
+    @given(GUESTS, HOSTS)
+    def test_the_order_of_guests_does_not_matter(self, guests, where):
+        forward = targets.plan(guests, where, SETTINGS)
+        backward = targets.plan(guests[::-1], where, SETTINGS)
+        self.assertEqual(forward, backward)
+
+    @given(GUESTS, HOSTS)
+    def test_nobody_below_its_need_gives_while_others_have_spare(
+        self, guests, where
+    ) -> None:
+        plan = targets.plan(guests, where, SETTINGS)
+        spare_kib = sum(one.spare_kib for one in guests)
+        missing_kib = (
+            sum(one.lacks_kib for one in guests if one.growable)
+            + where.wanted_kib
+            + where.reserve_kib
+            - where.expected_free_kib
+        )
+        if missing_kib > spare_kib:
+            return
+        for one in guests:
+            target_kib = plan[one.uuid].target_kib
+            self.assertGreaterEqual(
+                target_kib, min(one.target_kib, one.need_kib)
+            )
+
+    @given(GUESTS, HOSTS)
+    def test_a_plan_that_has_come_true_moves_nothing_more(self, guests, where):
+        unbounded = targets.TargetSettings(
+            dead_band_kib=0, max_step_kib=2**40
+        )
+        plan = targets.plan(guests, where, unbounded)
+        given_kib = sum(
+            plan[one.uuid].target_kib - one.target_kib for one in guests
+        )
+        settled = [
+            dataclasses.replace(
+                one,
+                target_kib=plan[one.uuid].target_kib,
+                actual_kib=plan[one.uuid].target_kib,
+            )
+            for one in guests
+        ]
+        after = dataclasses.replace(
+            where, expected_free_kib=where.expected_free_kib - given_kib
+        )
+        again = targets.plan(settled, after, unbounded)
+        self.assertEqual(
+            {one.uuid: one.target_kib for one in settled},
+            {uuid: one.target_kib for uuid, one in again.items()},
+        )
+
+    @given(
+        st.integers(0, 10**9),
+        st.dictionaries(st.text(max_size=3), st.integers(0, 10**8)),
+    )
+    def test_apportioning_is_exact(self, total, shares) -> None:
+        parts = targets.apportion(total, shares)
+        self.assertEqual(min(total, sum(shares.values())), sum(parts.values()))
+        for key, part in parts.items():
+            self.assertLessEqual(part, shares[key])
