@@ -98,8 +98,8 @@ class Balancer:
         wanted_kib = self._serve_starts(host, settings, now_s)
         host = self._view(memory, settings)
         if settings.moves:
-            plan = self._plan(host, wanted_kib, settings)
             self._give_up_on_uncooperative()
+            plan = self._plan(host, wanted_kib, settings)
             self._shrink(plan)
             unmet = self._grow(plan, host, settings)
         else:

@@ -82,7 +82,12 @@ class Agent:
         self._failures += 1
         complaint = f"{type(error).__name__}: {error}"
         if complaint != self._complaint:
-            LOG.exception("A pass failed, guests keep what they have")
+            expected = isinstance(error, exception.OvercommitError)
+            LOG.error(
+                "A pass failed, guests keep what they have: %s",
+                complaint,
+                exc_info=None if expected else error,
+            )
         self._complaint = complaint
 
     def _pass(self, settings: Settings) -> bool:

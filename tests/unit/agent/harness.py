@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The production agent over a simulated host, pass by pass."""
+
+from oslo_config import cfg
+
+from nova_xen_overcommit import conf as options
+from nova_xen_overcommit.agent import balancer, core, reporting, starts
+from nova_xen_overcommit.agent.history import DemandHistory
+from nova_xen_overcommit.agent.protocol import StartRequest
+from nova_xen_overcommit.agent.reservations import Leases, Reservation
+from nova_xen_overcommit.agent.settings import Settings
+from nova_xen_overcommit.policy.predictors import MaxOf
+from tests.simulator import GIB, SimulatedGuest, SimulatedHost
+
+QUICK = {
+    "mode": "overcommit",
+    "warm_up_s": 10,
+    "promise_raise_delay_s": 2,
+    "max_overcommit_ratio": 8.0,
+}
+
+
+class Harness:
+    """One simulated host and its agent; ``options`` override QUICK."""
+
+    def __init__(self, host: SimulatedHost | None = None, **changes) -> None:
+        self.host = host or SimulatedHost()
+        self.conf = cfg.ConfigOpts()
+        options.register_opts(self.conf)
+        self.conf([])
+        for name, value in {**QUICK, **changes}.items():
+            self.conf.set_override(name, value, "xen_overcommit")
+        self.leases = Leases()
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin with a new agent, as after a SIGKILL."""
+        clock = self.host.clock
+        self.balancer = balancer.Balancer(
+            self.host, [self.host], self.leases, clock.monotonic_s
+        )
+        self.agent = core.Agent(
+            self.conf,
+            self.balancer,
+            reporting.Reporter(MaxOf(), DemandHistory(600)),
+            self.leases,
+            clock,
+        )
+
+    @property
+    def settings(self) -> Settings:
+        return Settings.of(self.conf)
+
+    def run(self, seconds: float, step_s: float = 0.5) -> None:
+        """Let the agent do its passes while time goes by."""
+        for _ in range(round(seconds / step_s)):
+            self.agent.tick()
+            self.host.run(step_s)
+
+    def ask(
+        self, flavor_kib: int = GIB, wait_s: float = 60, **more
+    ) -> Reservation:
+        """Ask for a start, as the server's thread does."""
+        now_s = self.host.clock.now_s
+        self.asked = getattr(self, "asked", 0) + 1
+        request = StartRequest(
+            uuid=f"start-{self.asked}",
+            name=f"start-{self.asked}",
+            flavor_kib=flavor_kib,
+            **{"swap_kib": flavor_kib, **more},
+        )
+        reservation = Reservation(request, now_s, now_s + wait_s)
+        self.leases.add(reservation)
+        return reservation
+
+    def boot(self, patience_s: float = 60, **more) -> SimulatedGuest:
+        """Start a guest the way the driver does."""
+        reservation = self.ask(**more)
+        waited_s = 0.0
+        while not reservation.answered.is_set() and waited_s < patience_s:
+            self.run(0.5)
+            waited_s += 0.5
+        if reservation.failure is not None:
+            raise reservation.failure
+        guest = self.host.start(
+            flavor_kib=reservation.request.flavor_kib,
+            actual_kib=reservation.granted_kib,
+            swap_kib=reservation.request.swap_kib,
+            uuid=reservation.request.uuid,
+        )
+        self.run(0.5)
+        self.leases.remove(reservation)
+        return guest
+
+    def floor_kib(self, guest: SimulatedGuest) -> int:
+        request = StartRequest("x", "x", guest.flavor_kib)
+        return starts.floor_of(request, self.settings)
+
+    def broken_rules(self) -> list[str]:
+        """Name every rule of the design that is broken now."""
+        broken = []
+        for guest in self.host.guests.values():
+            least_kib = min(self.floor_kib(guest), guest.target_kib)
+            if not least_kib <= guest.target_kib <= guest.flavor_kib:
+                broken.append(f"{guest.name}: target out of bounds")
+            if guest.killed:
+                broken.append(f"{guest.name}: out of memory and swap")
+        if self.host.free_kib < 0:
+            broken.append("more is given than there is")
+        return broken

@@ -1,0 +1,348 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rules that always hold, each shown on the production balancer.
+
+Every test here fails when the protection it names is taken out.
+"""
+
+import unittest
+
+from nova_xen_overcommit import exception
+from nova_xen_overcommit.policy.sample import MemorySample
+from tests.simulator import GIB, MIB, SimulatedHost
+from tests.unit.agent.harness import Harness
+
+
+def full_host(count: int = 12, **changes) -> Harness:
+    """Give a 4 GiB host on which ``count`` idle 1 GiB guests run."""
+    harness = Harness(**changes)
+    for _ in range(count):
+        harness.boot()
+    harness.run(30)
+    return harness
+
+
+class MainJobTest(unittest.TestCase):
+    def test_sixteen_guests_of_1_gib_run_on_4_gib(self) -> None:
+        harness = full_host(16)
+        self.assertEqual(16, len(harness.host.guests))
+        self.assertEqual([], harness.broken_rules())
+
+    def test_a_sudden_need_is_met_in_seconds(self) -> None:
+        harness = full_host(12)
+        needy = next(iter(harness.host.guests.values()))
+        needy.wants_kib = 600 * MIB
+        harness.run(12)
+        self.assertEqual(needy.wants_kib, needy.in_ram_kib)
+
+    def test_when_all_want_everything_they_swap_and_none_is_killed(self):
+        harness = full_host(12)
+        for guest in harness.host.guests.values():
+            guest.wants_kib = 1000 * MIB
+        for _ in range(60):
+            harness.run(1)
+            self.assertEqual([], harness.broken_rules())
+
+    def test_the_reserve_is_refilled_after_a_need(self) -> None:
+        harness = full_host(10)
+        next(iter(harness.host.guests.values())).wants_kib = 500 * MIB
+        harness.run(60)
+        self.assertGreaterEqual(harness.host.free_kib, 120 * MIB)
+
+    def test_a_steady_host_sees_no_move(self) -> None:
+        harness = full_host(12)
+        harness.run(120)
+        calls = len(harness.host.calls)
+        harness.run(600)
+        self.assertEqual(calls, len(harness.host.calls))
+
+
+class MeasuredMemoryTest(unittest.TestCase):
+    def test_a_donor_that_does_not_yield_yields_nothing(self) -> None:
+        harness = full_host(8)
+        guests = list(harness.host.guests.values())
+        for donor in guests[1:]:
+            donor.stuck = True
+        guests[0].wants_kib = 1000 * MIB
+        for _ in range(60):
+            harness.run(0.5)
+            promised = sum(
+                max(0, g.target_kib - g.actual_kib) for g in guests
+            )
+            self.assertLessEqual(promised, harness.host.free_kib)
+
+    def test_the_slack_is_never_given_away(self) -> None:
+        harness = full_host(8)
+        for guest in harness.host.guests.values():
+            guest.wants_kib = 1000 * MIB
+        harness.run(60)
+        self.assertGreaterEqual(harness.host.free_kib, 16 * MIB)
+
+
+class HandsOffTest(unittest.TestCase):
+    def assert_untouched(self, harness: Harness, uuid: str) -> None:
+        before = len(harness.host.calls)
+        needy = list(harness.host.guests.values())[-1]
+        needy.wants_kib = 900 * MIB
+        harness.run(40)
+        touched = {who for who, _ in harness.host.calls[before:]}
+        self.assertIn(needy.uuid, touched)
+        self.assertNotIn(uuid, touched)
+
+    def setUp(self) -> None:
+        self.harness = full_host(6)
+        self.guest = next(iter(self.harness.host.guests.values()))
+
+    def test_a_silent_guest_is_not_touched(self) -> None:
+        self.guest.silent = True
+        self.harness.run(20)
+        self.assert_untouched(self.harness, self.guest.uuid)
+
+    def test_a_silent_guest_counts_in_full(self) -> None:
+        self.harness.run(30)
+        before = self.harness.agent.report()["peak_mib"]
+        self.guest.silent = True
+        self.harness.run(20)
+        after = self.harness.agent.report()["peak_mib"]
+        self.assertGreaterEqual(after - before, 700)
+
+    def test_a_paused_guest_is_not_touched(self) -> None:
+        self.guest.busy = "paused"
+        self.assert_untouched(self.harness, self.guest.uuid)
+
+    def test_an_exempt_guest_is_not_touched(self) -> None:
+        self.guest.exempt = "huge pages"
+        self.assert_untouched(self.harness, self.guest.uuid)
+
+    def test_a_held_guest_is_not_touched(self) -> None:
+        with self.harness.agent.hold(self.guest.uuid, "snapshot"):
+            self.assert_untouched(self.harness, self.guest.uuid)
+
+    def test_a_hold_ends_with_its_context(self) -> None:
+        with self.harness.agent.hold(self.guest.uuid, "snapshot"):
+            pass
+        self.assertEqual({}, self.harness.leases.held())
+
+    def test_observe_moves_nothing(self) -> None:
+        self.harness.conf.set_override("mode", "observe", "xen_overcommit")
+        before = len(self.harness.host.calls)
+        self.guest.wants_kib = 900 * MIB
+        self.harness.run(30)
+        self.assertEqual(before, len(self.harness.host.calls))
+
+    def test_a_guest_that_never_speaks_gets_its_flavor_in_the_end(self):
+        harness = Harness()
+        silent = harness.host.start(actual_kib=256 * MIB)
+        silent.silent = True
+        harness.run(170)
+        self.assertEqual(256 * MIB, silent.target_kib)
+        harness.run(30)
+        self.assertEqual(GIB, silent.target_kib)
+
+
+class UncooperativeTest(unittest.TestCase):
+    def setUp(self) -> None:
+        self.harness = full_host(4)
+        self.guest = next(iter(self.harness.host.guests.values()))
+        self.guest.stuck = True
+
+    def squeeze(self) -> None:
+        start = self.harness.ask()
+        self.harness.run(25)
+        self.harness.leases.remove(start)
+
+    def test_it_is_named_and_counted(self) -> None:
+        self.squeeze()
+        self.assertEqual(1, self.harness.agent.report()["uncooperative"])
+
+    def test_it_keeps_what_it_has(self) -> None:
+        self.squeeze()
+        self.assertEqual(self.guest.actual_kib, self.guest.target_kib)
+
+    def test_it_is_never_counted_as_idle(self) -> None:
+        self.squeeze()
+        guests = self.harness.balancer.guests
+        self.assertEqual(0, guests[self.guest.uuid].could_yield_kib)
+
+    def test_a_failing_call_ends_nothing(self) -> None:
+        self.guest.stuck = False
+        self.guest.fails_calls = True
+        self.harness.boot()
+        self.harness.boot()
+        self.assertEqual(6, len(self.harness.host.guests))
+        self.assertGreater(self.harness.balancer.errors, 0)
+
+    def test_a_constant_offset_is_no_disobedience(self) -> None:
+        self.guest.stuck = False
+        self.guest.offset_kib = -1 * MIB
+        self.harness.boot()
+        self.harness.run(60)
+        self.assertEqual(0, self.harness.agent.report()["uncooperative"])
+
+
+def lie(**figures) -> MemorySample:
+    said = {
+        "time_s": 0.0,
+        "max_age_s": 15.0,
+        "mem_total_kib": GIB,
+        "mem_available_kib": GIB // 2,
+    }
+    return MemorySample(**{**said, **figures})
+
+
+class UntrustedTest(unittest.TestCase):
+    def setUp(self) -> None:
+        self.harness = full_host(10)
+        self.liar, *self.others = self.harness.host.guests.values()
+
+    def test_false_need_takes_nothing_others_need(self) -> None:
+        self.liar.lie = lie(mem_available_kib=0)
+        for _ in range(60):
+            self.harness.run(1)
+            for other in self.others:
+                self.assertEqual(other.wants_kib, other.in_ram_kib)
+        self.assertLessEqual(self.liar.target_kib, self.liar.flavor_kib)
+
+    def test_false_idleness_costs_only_the_liar(self) -> None:
+        self.liar.wants_kib = 300 * MIB
+        self.liar.lie = lie(mem_available_kib=GIB)
+        self.others[0].wants_kib = 600 * MIB
+        self.harness.run(60)
+        self.assertGreaterEqual(
+            self.liar.target_kib, self.harness.floor_kib(self.liar)
+        )
+        for other in self.others:
+            self.assertEqual(other.wants_kib, other.in_ram_kib)
+
+
+class StartTest(unittest.TestCase):
+    def test_a_start_waits_until_room_is_measured(self) -> None:
+        harness = full_host(4)
+        start = harness.ask()
+        harness.agent.tick()
+        self.assertIsNone(start.granted_kib)
+        harness.run(10)
+        self.assertGreaterEqual(start.granted_kib or 0, 256 * MIB)
+        self.assertGreaterEqual(harness.host.free_kib, start.claim_kib)
+
+    def test_a_granted_start_is_not_given_to_others(self) -> None:
+        harness = full_host(8)
+        start = harness.ask()
+        harness.run(10)
+        self.assertIsNotNone(start.granted_kib)
+        for guest in harness.host.guests.values():
+            guest.wants_kib = 1000 * MIB
+        harness.run(40)
+        self.assertGreaterEqual(harness.host.free_kib, start.claim_kib)
+
+    def test_an_ended_reservation_frees_its_memory(self) -> None:
+        harness = full_host(8)
+        start = harness.ask()
+        harness.run(10)
+        harness.leases.remove(start)
+        for guest in harness.host.guests.values():
+            guest.wants_kib = 1000 * MIB
+        harness.run(40)
+        self.assertLess(harness.host.free_kib, 64 * MIB)
+
+    def test_no_room_names_numbers_and_who_does_not_yield(self) -> None:
+        harness = full_host(6)
+        for guest in harness.host.guests.values():
+            guest.wants_kib = 1000 * MIB
+        harness.run(40)
+        start = harness.ask()
+        harness.run(70)
+        assert isinstance(start.failure, exception.NoRoom)
+        self.assertEqual(256 * MIB, start.failure.asked_kib)
+        self.assertIn("asked for 256 MiB", str(start.failure))
+
+    def test_floors_must_fit_at_every_admission(self) -> None:
+        harness = Harness(
+            host=SimulatedHost(physical_kib=2 * GIB, kept_kib=0),
+            floor_share=0.25,
+            start_share=0.25,
+        )
+        for _ in range(7):
+            harness.boot()
+        with self.assertRaisesRegex(exception.NoRoom, "floors"):
+            harness.boot()
+
+    def test_guest_swap_bounds_the_sum_of_flavors(self) -> None:
+        harness = Harness()
+        for _ in range(3):
+            harness.boot(swap_kib=0)
+        with self.assertRaisesRegex(exception.NoRoom, "swap"):
+            harness.boot(swap_kib=0)
+
+    def test_without_the_rule_swap_does_not_count(self) -> None:
+        harness = Harness(require_guest_swap=False)
+        for _ in range(4):
+            harness.boot(swap_kib=0)
+        self.assertEqual(4, len(harness.host.guests))
+
+    def test_a_guest_that_is_never_ballooned_gets_its_flavor(self) -> None:
+        harness = full_host(3)
+        start = harness.ask(overcommit=False)
+        harness.run(30)
+        self.assertEqual(GIB, start.granted_kib)
+
+    def test_a_memory_image_gets_exactly_its_size(self) -> None:
+        start = (harness := full_host(1)).ask(restore_kib=300 * MIB)
+        harness.run(1)
+        self.assertEqual(300 * MIB, start.granted_kib)
+
+    def test_observe_never_refuses(self) -> None:
+        harness = Harness(mode="observe")
+        starts = [harness.ask() for _ in range(6)]
+        harness.run(1)
+        self.assertEqual([GIB] * 6, [start.granted_kib for start in starts])
+
+
+class LoopTest(unittest.TestCase):
+    def test_no_exception_ends_the_loop(self) -> None:
+        harness = full_host(3)
+        harness.host.unreachable = True
+        harness.run(5)
+        self.assertIn("libvirtd is gone", harness.agent.status()["complaint"])
+        harness.host.unreachable = False
+        harness.run(1)
+        self.assertEqual("", harness.agent.status()["complaint"])
+
+    def test_while_the_hypervisor_is_gone_the_report_grows_old(self) -> None:
+        harness = full_host(3)
+        before = harness.agent.report()["time_s"]
+        harness.host.unreachable = True
+        harness.run(5)
+        self.assertEqual(before, harness.agent.report()["time_s"])
+
+    def test_a_broken_sensor_leaves_the_others(self) -> None:
+        harness = full_host(3)
+
+        class Broken:
+            def read(self, guests):
+                raise ZeroDivisionError
+
+            def close(self) -> None:
+                pass
+
+        harness.balancer._sensors = [Broken(), harness.host]
+        harness.run(20)
+        guests = harness.balancer.guests.values()
+        self.assertTrue(all(guest.speaks for guest in guests))
+
+    def test_a_new_agent_goes_on_where_the_old_one_died(self) -> None:
+        harness = full_host(12)
+        needy = next(iter(harness.host.guests.values()))
+        needy.wants_kib = 600 * MIB
+        harness.run(1)
+        harness.restart()
+        for _ in range(30):
+            harness.run(1)
+            self.assertEqual([], harness.broken_rules())
+        self.assertEqual(needy.wants_kib, needy.in_ram_kib)
+
+    def test_a_new_agent_promises_nothing_on_guests_it_does_not_know(self):
+        harness = full_host(12)
+        harness.restart()
+        harness.run(1)
+        made = harness.agent.report()
+        self.assertEqual(made["committed_mib"], made["promise_mib"])
