@@ -216,3 +216,15 @@ class Agent:
             yield {}
         finally:
             self._leases.unhold(uuid, reason)
+
+
+def balance(agent: Agent, leaving: threading.Event) -> None:
+    """Do passes until ``leaving`` is set.
+
+    A start that is asked for, or one that ended, brings the next pass at
+    once.
+    """
+    while not leaving.is_set():
+        delay_s = agent.tick()
+        agent.wake.wait(delay_s)
+        agent.wake.clear()

@@ -50,7 +50,7 @@ class AgentService(service.Service):  # type: ignore[misc]
         self._threads.append(thread)
 
     def _balance(self, agent: core.Agent) -> None:
-        balance(agent, self._leaving)
+        core.balance(agent, self._leaving)
 
     def stop(self, graceful: bool = False) -> None:
         """Finish the pass under way and close the socket."""
@@ -62,15 +62,3 @@ class AgentService(service.Service):  # type: ignore[misc]
             with contextlib.suppress(RuntimeError):
                 thread.join(timeout=10.0)
         super().stop(graceful)
-
-
-def balance(agent: core.Agent, leaving: threading.Event) -> None:
-    """Do passes until ``leaving`` is set.
-
-    A start that is asked for, or one that ended, brings the next pass at
-    once.
-    """
-    while not leaving.is_set():
-        delay_s = agent.tick()
-        agent.wake.wait(delay_s)
-        agent.wake.clear()
