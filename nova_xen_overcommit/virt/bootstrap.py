@@ -15,12 +15,18 @@ import nova.virt
 
 import nova_xen_overcommit
 from nova_xen_overcommit import conf, exception
+from nova_xen_overcommit.virt import compat
 
 XEN = "xen"
 
 
 def prepare() -> None:
-    """Make Nova able to load and configure our driver; repeatable."""
+    """Make Nova able to load and configure our driver; repeatable.
+
+    :raises InvalidConfiguration: this Nova lacks what the driver leans on;
+        the message names it.
+    """
+    compat.check()
     extend_driver_path()
     allow_virt_type_xen()
     conf.register_opts(nova.conf.CONF)

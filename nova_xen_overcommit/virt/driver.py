@@ -16,7 +16,6 @@ from oslo_log import log as logging
 from nova_xen_overcommit import conf
 from nova_xen_overcommit.agent import client, protocol
 from nova_xen_overcommit.virt import (
-    compat,
     facts,
     guest_element,
     guest_xml,
@@ -41,9 +40,8 @@ class XenOvercommitDriver(
     """Libvirt driver that places and starts by measured memory."""
 
     def __init__(self, virtapi: Any, read_only: bool = False) -> None:
-        compat.check()
         conf.register_opts(CONF)
-        conf.validate(CONF)
+        conf.check(CONF)
         super().__init__(virtapi, read_only)
         self._platform = platforms.of(
             CONF.libvirt.virt_type, self._host, self._uri(), read_only

@@ -31,7 +31,11 @@ class InstanceFacts:
         :raises OvercommitError: the extra specs are not of their form.
         """
         flavor = flavor or instance.flavor
-        specs = extra_specs.parse(flavor.extra_specs or {}, flavor.memory_mb)
+        specs = extra_specs.parse(
+            flavor.extra_specs or {},
+            flavor.memory_mb,
+            _image_properties(instance),
+        )
         return cls(
             uuid=instance.uuid,
             name=instance.name,
@@ -40,7 +44,7 @@ class InstanceFacts:
             floor_kib=min(specs.floor_mib, flavor.memory_mb) * _KIB,
             swap_kib=flavor.swap * _KIB,
             weight=specs.weight,
-            overcommit=specs.eligible,
+            overcommit=specs.overcommit and not _has_pci_devices(instance),
         )
 
     def metadata(self) -> guest_metadata.GuestMetadata:
@@ -67,3 +71,18 @@ class InstanceFacts:
             restore_kib=restore_kib,
             overcommit=self.overcommit,
         )
+
+
+def _image_properties(instance: Any) -> dict[str, Any]:
+    properties = instance.image_meta.properties
+    return {
+        name: getattr(properties, name)
+        for name in properties.fields
+        if properties.obj_attr_is_set(name)
+    }
+
+
+def _has_pci_devices(instance: Any) -> bool:
+    # Ports may ask for devices that no flavor tells of.
+    requests = instance.pci_requests
+    return bool(requests and requests.requests)
