@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Real Nova and real Placement in this process.
+
+Nova ships the harness of its own functional tests: its API, scheduler,
+conductor and compute services and Placement, each the real code, on SQLite
+and an in-process message bus. Keystone, Glance, Neutron and Cinder are that
+harness's stand-ins. What is a test there is our stage here.
+"""
+
+# Nova wants to choose its concurrency backend before anything else.
+import os
+
+os.environ.setdefault("OS_NOVA_DISABLE_EVENTLET_PATCHING", "1")
+
+from nova import monkey_patch  # noqa: E402
+
+monkey_patch.patch()
+
+import dataclasses  # noqa: E402
+from collections.abc import Callable  # noqa: E402
+from pathlib import Path  # noqa: E402
+import sys  # noqa: E402
+import time  # noqa: E402
+from typing import Any  # noqa: E402
+import unittest  # noqa: E402
+
+import nova.conf  # noqa: E402
+from nova.tests.functional import integrated_helpers  # noqa: E402
+import nova.virt  # noqa: E402
+
+from demo import host  # noqa: E402
+from nova_xen_overcommit.virt import bootstrap, inventory  # noqa: E402
+
+FLAVOR_MIB = 1024
+SWAP_MIB = 1024
+_COMPUTE = "demo-host"
+_FILTERS = [
+    "ComputeFilter",
+    "ComputeCapabilitiesFilter",
+    "ImagePropertiesFilter",
+    "XenOvercommitFilter",
+]
+_OURS = "nova_xen_overcommit.scheduler"
+_START_WITHIN_S = 60.0
+_POLL_S = 0.1
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Where:
+    """Where the compute host's parts are found."""
+
+    uri: str
+    agent_socket: Path
+
+
+class Stack(integrated_helpers.ProviderUsageBaseTestCase):  # type: ignore[misc]
+    """Nova and Placement, up while ``body`` runs with this object."""
+
+    compute_driver = "overcommit_demo.DemoDriver"
+
+    def __init__(self, where: Where, body: Callable[["Stack"], None]) -> None:
+        super().__init__("runTest")
+        self._where = where
+        self._body = body
+
+    def setUp(self) -> None:
+        """Start all services and make the flavor."""
+        bootstrap.prepare()
+        own = str(Path(__file__).parent / "nova_virt")
+        if own not in nova.virt.__path__:
+            nova.virt.__path__.append(own)
+        self._configure()
+        super().setUp()
+        paste = Path(sys.prefix, "etc", "nova", "api-paste.ini")
+        self.flags(api_paste_config=str(paste), group="wsgi")
+        self._compute = self._start_compute(_COMPUTE)
+        self._flavor = self._make_flavor()
+
+    def _configure(self) -> None:
+        paste = Path(sys.prefix, "etc", "nova", "api-paste.ini")
+        self.flags(api_paste_config=str(paste), group="wsgi")
+        # Nova's own periodic task, each second instead of each minute.
+        self.flags(
+            periodic_enable=True,
+            periodic_fuzzy_delay=0,
+            update_resources_interval=1,
+            reserved_host_memory_mb=host.RESERVED_MIB,
+        )
+        self.flags(connection_uri=self._where.uri, group="libvirt")
+        self.flags(
+            enabled_filters=_FILTERS,
+            available_filters=[
+                "nova.scheduler.filters.all_filters",
+                f"{_OURS}.filters.XenOvercommitFilter",
+            ],
+            weight_classes=[
+                "nova.scheduler.weights.all_weighers",
+                f"{_OURS}.weights.XenOvercommitWeigher",
+            ],
+            group="filter_scheduler",
+        )
+        self.flags(
+            agent_socket=str(self._where.agent_socket),
+            reserve_wait_s=15,
+            group="xen_overcommit",
+        )
+        # Nobody should believe the quota was what refused.
+        self.flags(instances=-1, cores=-1, ram=-1, group="quota")
+
+    def _make_flavor(self) -> str:
+        flavor = self._build_flavor(
+            name="demo.1g", memory_mb=FLAVOR_MIB, vcpu=1, disk=1
+        )
+        flavor["flavor"]["swap"] = SWAP_MIB
+        return str(self.admin_api.post_flavor(flavor)["id"])
+
+    def runTest(self) -> None:  # noqa: N802 - unittest's name
+        """Run the body."""
+        self._body(self)
+
+    def set_mode(self, mode: str) -> None:
+        """Set nova-compute's mode, as a changed nova.conf and SIGHUP do."""
+        nova.conf.CONF.set_override("mode", mode, group="xen_overcommit")
+
+    def ask(self, name: str) -> tuple[str, str]:
+        """Ask the API for an instance.
+
+        Gives its UUID and "" when it runs, or what Nova answered.
+        """
+        server = self._build_server(
+            name=name, flavor_id=self._flavor, networks="none"
+        )
+        made = self.api.post_server({"server": server})
+        give_up_s = time.monotonic() + _START_WITHIN_S
+        while time.monotonic() < give_up_s:
+            server = self.api.get_server(made["id"])
+            if server["status"] == "ACTIVE":
+                return str(made["id"]), ""
+            if server["status"] == "ERROR":
+                return str(made["id"]), str(server["fault"]["message"])
+            time.sleep(_POLL_S)
+        return str(made["id"]), f"not running after {_START_WITHIN_S:.0f} s"
+
+    def forget(self, uuid: str) -> None:
+        """Delete an instance that could not be placed."""
+        self.api.delete_server(uuid)
+
+    def running(self) -> dict[str, str]:
+        """Give name by UUID of the instances that Nova says are running."""
+        servers: list[dict[str, Any]] = self.api.get_servers()
+        return {
+            server["id"]: server["name"]
+            for server in servers
+            if server["status"] == "ACTIVE"
+        }
+
+    def capacity_mib(self) -> int:
+        """Give the memory that Placement may hand out, from its API."""
+        uuid = self._get_provider_uuid_by_host(_COMPUTE)
+        memory = self._get_provider_inventory(uuid)["MEMORY_MB"]
+        return inventory.capacity_mib(
+            memory["total"], memory["reserved"], memory["allocation_ratio"]
+        )
+
+
+def run(where: Where, body: Callable[[Stack], None]) -> None:
+    """Run ``body`` with all services up.
+
+    :raises RuntimeError: a service or the body failed; what is known of it
+        is in the text.
+    """
+    result = unittest.TestResult()
+    Stack(where, body).run(result)
+    failures = [*result.errors, *result.failures]
+    if failures:
+        _case, text = failures[0]
+        raise RuntimeError(text)
