@@ -453,12 +453,19 @@ def list_opts() -> list[tuple[cfg.OptGroup, list[cfg.Opt]]]:
 
 
 def check(conf: cfg.ConfigOpts) -> None:
-    """Check what no single option's bounds can.
+    """Check every value now, not when it is first used.
 
-    :raises InvalidConfiguration: two options contradict each other; the
-        message names both.
+    :raises InvalidConfiguration: an option has a value it can't have, or
+        two contradict each other; the message names them.
     """
     options = conf.xen_overcommit
+    for option in ALL_OPTS:
+        try:
+            options[option.dest]
+        except ValueError as error:
+            raise exception.InvalidConfiguration(
+                f"[xen_overcommit] {option.name}: {error}"
+            ) from error
     _require_below(options, "host_slack_mib", "reserve_mib")
     _require_below(options, "stuck_after_s", "uncooperative_after_s")
     _require_below(options, "busy_tick_interval_s", "stuck_after_s")
