@@ -7,14 +7,13 @@ search path of ``nova.virt`` instead: that works for wheels and editable
 installs of both.
 """
 
-import os
+import pathlib
 
 import nova.conf
 import nova.conf.libvirt
 import nova.virt
 
-import nova_xen_overcommit
-from nova_xen_overcommit import conf, exception
+from nova_xen_overcommit import conf, exception, nova_virt
 from nova_xen_overcommit.virt import compat
 
 XEN = "xen"
@@ -34,8 +33,7 @@ def prepare() -> None:
 
 def extend_driver_path() -> None:
     """Let ``nova.virt.xen_overcommit`` be found."""
-    package = os.path.dirname(os.path.abspath(nova_xen_overcommit.__file__))
-    directory = os.path.join(package, "nova_virt")
+    directory = str(pathlib.Path(nova_virt.__file__).resolve().parent)
     if directory not in nova.virt.__path__:
         nova.virt.__path__.append(directory)
 

@@ -163,9 +163,7 @@ SYMBOLS = (
     ),
     Symbol(f"{_VIF}SUPPORTED_VIF_MODELS", "interface models of Xen"),
     Symbol(f"{_BLOCK}SUPPORTED_DEVICE_BUSES", "disk buses of Xen"),
-    Symbol(
-        f"{_BLOCK}get_dev_prefix_for_disk_bus", "xvd disks", "disk_bus"
-    ),
+    Symbol(f"{_BLOCK}get_dev_prefix_for_disk_bus", "xvd disks", "disk_bus"),
     Symbol(
         f"{_BLOCK}get_disk_bus_for_disk_dev",
         "xvd disks",
@@ -176,6 +174,8 @@ SYMBOLS = (
         "disk bus xen",
         "instance virt_type image_meta device_type",
     ),
+    Symbol(f"{_BLOCK}get_config_drive_type", "config drive", ""),
+    Symbol(f"{_BLOCK}has_disk_dev", "xvd disks", "mapping disk_dev"),
     *(
         Symbol(f"{_CONFIG}LibvirtConfig{name}", "guest configuration")
         for name in (

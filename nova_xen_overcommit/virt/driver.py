@@ -34,19 +34,18 @@ LOG = logging.getLogger(__name__)
 _MEMORY_MB = "MEMORY_MB"
 
 
-class XenOvercommitDriver(
-    libvirt_driver.LibvirtDriver  # type: ignore[misc]
-):
+class XenOvercommitDriver(libvirt_driver.LibvirtDriver):
     """Libvirt driver that places and starts by measured memory."""
 
     def __init__(self, virtapi: Any, read_only: bool = False) -> None:
         conf.register_opts(CONF)
         conf.check(CONF)
         super().__init__(virtapi, read_only)
+        stock_host: Any = self._host
         self._platform = platforms.of(
-            CONF.libvirt.virt_type, self._host, self._uri(), read_only
+            CONF.libvirt.virt_type, stock_host, self._uri(), read_only
         )
-        self._host = self._platform.host
+        self._host: Any = self._platform.host
         self.vif_driver = self._platform.vif_driver()
         agent = client.AgentClient(CONF.xen_overcommit.agent_socket)
         self._publisher = publisher.Publisher(CONF, agent, time.time)

@@ -10,7 +10,6 @@ from nova_xen_overcommit.agent import protocol
 _KIB = 1024
 
 
-
 @dataclasses.dataclass(frozen=True, slots=True)
 class InstanceFacts:
     """An instance's memory needs; sizes in KiB."""

@@ -11,9 +11,7 @@ from nova_xen_overcommit import guest_metadata
 _STATS_PERIOD_S = 5
 
 
-class MetadataElement(
-    vconfig.LibvirtConfigObject  # type: ignore[misc]
-):
+class MetadataElement(vconfig.LibvirtConfigObject):
     """What the agent reads back from the domain's ``<metadata>``."""
 
     def __init__(self, metadata: guest_metadata.GuestMetadata) -> None:

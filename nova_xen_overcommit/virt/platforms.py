@@ -55,13 +55,16 @@ class Qemu(Platform):
         return libvirt_vif.LibvirtGenericVIFDriver(self.host)
 
     def convert(
-        self, guest: Any, instance: Any, needs: facts.InstanceFacts
+        self,
+        guest: Any,
+        instance: Any,  # noqa: ARG002
+        needs: facts.InstanceFacts,
     ) -> None:
         """Make sure there is a balloon where we may use it."""
         if needs.overcommit:
             guest_element.with_balloon(guest)
 
-    def os_type(self, instance: Any) -> str:
+    def os_type(self, instance: Any) -> str:  # noqa: ARG002
         """All are whole machines."""
         return "hvm"
 
@@ -86,7 +89,10 @@ class Xen(Platform):
         return xen_vif.XenVIFDriver(self.host)
 
     def convert(
-        self, guest: Any, instance: Any, needs: facts.InstanceFacts
+        self,
+        guest: Any,
+        instance: Any,
+        needs: facts.InstanceFacts,  # noqa: ARG002
     ) -> None:
         """Turn QEMU's configuration into Xen's."""
         kind = xen_patches.kind_of(instance)
@@ -94,7 +100,7 @@ class Xen(Platform):
 
     def os_type(self, instance: Any) -> str:
         """Give what the instance's image asks for."""
-        return xen_patches.kind_of(instance).os_type
+        return str(xen_patches.kind_of(instance).os_type)
 
     def free_kib(self) -> int:
         """Give what the hypervisor has free."""
@@ -103,7 +109,7 @@ class Xen(Platform):
     def usable_mib(self, reserved_mib: int) -> int:
         """Give all that dom0 hasn't, or isn't reserved for it."""
         kept_mib = max(reserved_mib, self.host.domain_0_kib() // _KIB)
-        return int(self.host.get_memory_mb_total()) - kept_mib
+        return int(self.host.get_memory_mb_total() - kept_mib)
 
 
 def of(virt_type: str, stock_host: Any, uri: str, read_only: bool) -> Platform:

@@ -8,7 +8,6 @@ paravirtual devices only (PV, PVH).
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from lxml import etree
 from nova.virt.libvirt import config as vconfig
 
 NETFRONT = "netfront"
@@ -34,7 +33,7 @@ _NIC_UNKNOWN = (
 )
 
 
-class Emulator(vconfig.LibvirtConfigGuestDevice):  # type: ignore[misc]
+class Emulator(vconfig.LibvirtConfigGuestDevice):
     """``<emulator>``, which Nova's configuration has no word for."""
 
     def __init__(self, path: str) -> None:
@@ -48,7 +47,7 @@ class Emulator(vconfig.LibvirtConfigGuestDevice):  # type: ignore[misc]
         return node
 
 
-class _Balloon(vconfig.LibvirtConfigGuestDevice):  # type: ignore[misc]
+class _Balloon(vconfig.LibvirtConfigGuestDevice):
     # Nova's own class writes attributes that are virtio's.
 
     def __init__(self) -> None:
@@ -60,7 +59,7 @@ class _Balloon(vconfig.LibvirtConfigGuestDevice):  # type: ignore[misc]
         return node
 
 
-class _Video(vconfig.LibvirtConfigGuestDevice):  # type: ignore[misc]
+class _Video(vconfig.LibvirtConfigGuestDevice):
     # Nova's own class writes heads and other models' attributes.
 
     def __init__(self, model: str) -> None:
@@ -69,7 +68,7 @@ class _Video(vconfig.LibvirtConfigGuestDevice):  # type: ignore[misc]
 
     def format_dom(self) -> Any:
         node = super().format_dom()
-        node.append(etree.Element("model", type=self.model))
+        node.append(self._new_node("model", type=self.model))
         return node
 
 

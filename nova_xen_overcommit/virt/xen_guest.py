@@ -16,7 +16,6 @@ HVM
 
 import dataclasses
 import enum
-import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -66,7 +65,7 @@ class HvmPaths:
     emulator: str | None = None
 
     @classmethod
-    def from_capabilities(cls, capabilities: ET.Element) -> Self:
+    def from_capabilities(cls, capabilities: Any) -> Self:
         """Read libvirt's ``<capabilities>``."""
         for guest in capabilities.iterfind("guest"):
             arch = guest.find("arch")
@@ -132,9 +131,7 @@ def _convert_kernel(guest: Any, kind: Kind) -> None:
         )
 
 
-def _devices(
-    devices: Sequence[Any], kind: Kind, paths: HvmPaths
-) -> list[Any]:
+def _devices(devices: Sequence[Any], kind: Kind, paths: HvmPaths) -> list[Any]:
     emulated = kind is Kind.HVM
     converted = [
         device

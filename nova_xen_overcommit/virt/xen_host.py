@@ -2,9 +2,9 @@
 """Nova's view of the hypervisor where libxl answers otherwise than QEMU."""
 
 import functools
-import xml.etree.ElementTree as ET
 from typing import Any
 
+from lxml import etree
 from nova.virt.libvirt import host as libvirt_host
 
 from nova_xen_overcommit.virt import xen_guest
@@ -53,8 +53,8 @@ class XenHost(libvirt_host.Host):
     @functools.cached_property
     def hvm_paths(self) -> xen_guest.HvmPaths:
         """Give hvmloader and emulator, as the hypervisor names them."""
-        capabilities = ET.fromstring(self.get_connection().getCapabilities())
-        return xen_guest.HvmPaths.from_capabilities(capabilities)
+        xml = self.get_connection().getCapabilities()
+        return xen_guest.HvmPaths.from_capabilities(etree.fromstring(xml))
 
     def _cpus(self) -> int:
         return int(self._get_hardware_info()[2])

@@ -6,7 +6,7 @@ wrapped so that only Xen's cases are ours and all others stay Nova's.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from nova.network import model as network_model
@@ -33,6 +33,8 @@ def apply() -> None:
     _wrap(blockinfo, "get_dev_prefix_for_disk_bus", _prefix)
     _wrap(blockinfo, "get_disk_bus_for_disk_dev", _bus_of_device)
     _wrap(blockinfo, "get_disk_bus_for_device_type", _bus_of_type)
+    _wrap(blockinfo, "get_config_drive_type", _config_drive_type)
+    _wrap(blockinfo, "has_disk_dev", _has_disk)
 
 
 def kind_of(instance: Any) -> xen_guest.Kind:
@@ -62,6 +64,24 @@ def _bus_of_device(
     if disk_dev.startswith(DISK_PREFIX):
         return XEN
     return stock(virt_type, disk_dev)
+
+
+def _config_drive_type(stock: Callable[..., Any]) -> Any:
+    # An emulated CD-ROM takes one of only four units from the disks.
+    if blockinfo.CONF.libvirt.virt_type == XEN:
+        return "disk"
+    return stock()
+
+
+def _has_disk(
+    stock: Callable[..., Any], mapping: Mapping[str, Any], disk_dev: str
+) -> bool:
+    # An HVM guest sees xvda also as hda: they are one unit of one machine.
+    names = {disk_dev}
+    for prefix, other in ((DISK_PREFIX, "hd"), ("hd", DISK_PREFIX)):
+        if disk_dev.startswith(prefix):
+            names.add(other + disk_dev.removeprefix(prefix))
+    return any(stock(mapping, name) for name in names)
 
 
 def _bus_of_type(

@@ -8,9 +8,7 @@ from nova.virt.libvirt import vif as libvirt_vif
 from nova_xen_overcommit.virt import xen_devices, xen_guest, xen_patches
 
 
-class XenVIFDriver(
-    libvirt_vif.LibvirtGenericVIFDriver  # type: ignore[misc]
-):
+class XenVIFDriver(libvirt_vif.LibvirtGenericVIFDriver):
     """Nova's interface driver with Xen's models."""
 
     def get_vif_model(

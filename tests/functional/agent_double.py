@@ -6,50 +6,19 @@ connection are the real thing; only the balancer isn't there.
 """
 
 import contextlib
-import dataclasses
 import os
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import fixtures
 
-from nova_xen_overcommit import exception, report
+from nova_xen_overcommit import exception
 from nova_xen_overcommit.agent import protocol, server
-
-GIB_MIB = 1024
-
-
-def host_report(**changes: Any) -> report.HostReport:
-    """Give a report of a 4 GiB host that may promise 12 GiB."""
-    stock = report.HostReport(
-        time_s=time.time(),
-        mode="overcommit",
-        state=report.NORMAL,
-        physical_mib=4 * GIB_MIB,
-        usable_mib=3 * GIB_MIB,
-        reserve_mib=128,
-        free_mib=2 * GIB_MIB,
-        committed_mib=0,
-        promise_mib=12 * GIB_MIB,
-        floors_mib=0,
-        demand_mib=0,
-        peak_mib=0,
-        idle_mib=0,
-        reclaimable_mib=0,
-        swap_mib=0,
-        max_ratio=4.0,
-        floor_share=0.1,
-        start_share=0.25,
-        require_guest_swap=False,
-        guests=0,
-        uncooperative=0,
-    )
-    return dataclasses.replace(stock, **changes)
+from tests.unit.virt.reports import host_report
 
 
-class AgentDouble(fixtures.Fixture):  # type: ignore[misc]
+class AgentDouble(fixtures.Fixture):
     """Listens on ``path`` until the end of the test.
 
     ``reports`` holds the changes to :func:`host_report`, ``refusals`` what
@@ -72,7 +41,7 @@ class AgentDouble(fixtures.Fixture):  # type: ignore[misc]
         self.events: list[tuple[str, str, str]] = []
         self._server: server.AgentServer | None = None
 
-    def _setUp(self) -> None:
+    def _setUp(self) -> None:  # noqa: N802
         uids = frozenset({os.geteuid()})
         self._server = server.AgentServer(self.path, self, uids)
         threading.Thread(
@@ -110,9 +79,7 @@ class AgentDouble(fixtures.Fixture):  # type: ignore[misc]
             raise self.refusals.pop(0)
         if self.always_refuse is not None:
             raise self.always_refuse
-        start_kib = request.restore_kib or int(
-            request.flavor_kib * self.share
-        )
+        start_kib = request.restore_kib or int(request.flavor_kib * self.share)
         with self._lease(request.uuid, "start"):
             yield {"start_kib": start_kib}
 

@@ -5,12 +5,12 @@ Only libvirt is Nova's own fake, and the agent's balancer is not behind its
 socket.
 """
 
-import os
 import time
 import warnings
 from typing import Any
 
 import fixtures
+import testtools
 from lxml import etree
 from nova import context as nova_context
 from nova import objects
@@ -37,7 +37,7 @@ class DriverTestCase(base.FunctionalTestCase):
             "ignore", sqlalchemy_exception.SADeprecationWarning
         )
         directory = self.useFixture(fixtures.TempDir()).path
-        socket_path = os.path.join(directory, "agent.sock")
+        socket_path = f"{directory}/agent.sock"
         self.agent = self.useFixture(agent_double.AgentDouble(socket_path))
         self.flags(
             mode=self.mode,
@@ -87,7 +87,9 @@ class DriverTestCase(base.FunctionalTestCase):
 
     def _get_connection(self, *args: Any, **kwargs: Any) -> Any:
         connection = super()._get_connection(*args, **kwargs)
-        defined = self.defined.setdefault(kwargs.get("hostname") or args[-1], {})
+        defined = self.defined.setdefault(
+            kwargs.get("hostname") or args[-1], {}
+        )
         stock = connection.defineXML
 
         def define(xml: str) -> Any:
@@ -164,9 +166,7 @@ class TestOvercommit(DriverTestCase):
     def test_the_reservation_ends_with_the_start(self) -> None:
         self.start_host("compute1")
         server = self.boot()
-        self.assertEqual(
-            ["begin", "end"], self._starts_of(server["id"])
-        )
+        self.assertEqual(["begin", "end"], self._starts_of(server["id"]))
 
     def test_more_instances_than_memory(self) -> None:
         # Given a 4 GiB host with a promise of 12 GiB
@@ -206,12 +206,8 @@ class TestOvercommit(DriverTestCase):
         self.agent.always_refuse = _no_room()
         # When it is to be started
         # (Nova's test bus makes calls of casts, so the error comes back.)
-        self.assertRaises(
-            client.OpenStackApiException,
-            self.api.post_server_action,
-            server["id"],
-            {"os-start": None},
-        )
+        with testtools.ExpectedException(client.OpenStackApiException):
+            self.api.post_server_action(server["id"], {"os-start": None})
         # Then its user reads how much was missing, but not whose fault it is
         message = self._fault_of(server)
         self.assertIn("256 MiB needed", message)

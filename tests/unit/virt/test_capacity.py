@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+import unittest
+
+from nova_xen_overcommit.report import HostReport
+from nova_xen_overcommit.virt import capacity, inventory
+from tests.unit.virt.reports import host_report
+
+STOCK = capacity.Ratios(configured=None, initial=1.0)
+
+
+class AllocationRatioTestCase(unittest.TestCase):
+    """4 GiB host, 512 MiB reserved, 3 GiB usable, 12 GiB promised."""
+
+    def capacity(
+        self,
+        mode: str,
+        report: HostReport | None = None,
+        usable_mib: int = 3000,
+        ratios: capacity.Ratios = STOCK,
+    ) -> int:
+        ratio = capacity.allocation_ratio(
+            mode, 4096, 512, report, usable_mib, ratios
+        )
+        return inventory.capacity_mib(4096, 512, ratio)
+
+    def test_overcommit_is_the_promise(self) -> None:
+        self.assertEqual(12288, self.capacity("overcommit", host_report()))
+
+    def test_balance_is_what_is_usable(self) -> None:
+        self.assertEqual(3072, self.capacity("balance", host_report()))
+
+    def test_the_more_careful_mode_holds(self) -> None:
+        report = host_report(mode="balance")
+        self.assertEqual(3072, self.capacity("overcommit", report))
+        report = host_report(mode="observe")
+        self.assertEqual(3584, self.capacity("overcommit", report))
+
+    def test_observe_is_stock(self) -> None:
+        self.assertEqual(3584, self.capacity("observe", host_report()))
+        generous = capacity.Ratios(configured=1.5, initial=1.0)
+        found = self.capacity("observe", host_report(), ratios=generous)
+        self.assertEqual(5376, found)
+
+    def test_without_a_report_it_is_what_was_last_usable(self) -> None:
+        self.assertEqual(3000, self.capacity("overcommit"))
+        self.assertEqual(3000, self.capacity("balance"))
+        self.assertEqual(3584, self.capacity("overcommit", usable_mib=9999))
+        self.assertEqual(0, self.capacity("overcommit", usable_mib=-1))
+
+    def test_a_configured_ratio_bounds(self) -> None:
+        ratios = capacity.Ratios(configured=2.0, initial=1.0)
+        found = self.capacity("overcommit", host_report(), ratios=ratios)
+        self.assertEqual(7168, found)
+        report = host_report(promise_mib=5000)
+        found = self.capacity("overcommit", report, ratios=ratios)
+        self.assertEqual(5000, found)
+
+    def test_a_configured_ratio_of_zero_is_none(self) -> None:
+        ratios = capacity.Ratios(configured=0.0, initial=1.0)
+        found = self.capacity("overcommit", host_report(), ratios=ratios)
+        self.assertEqual(12288, found)
+
+    def test_all_is_reserved(self) -> None:
+        ratio = capacity.allocation_ratio(
+            "overcommit", 512, 512, host_report(), 0, STOCK
+        )
+        self.assertEqual(1.0, ratio)
