@@ -43,6 +43,7 @@ _FILTERS = [
 _OURS = "nova_xen_overcommit.scheduler"
 _START_WITHIN_S = 60.0
 _POLL_S = 0.1
+_TRACEBACK = "Traceback (most recent call last)"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -71,10 +72,9 @@ class Stack(integrated_helpers.ProviderUsageBaseTestCase):  # type: ignore[misc]
             nova.virt.__path__.append(own)
         self._configure()
         super().setUp()
-        paste = Path(sys.prefix, "etc", "nova", "api-paste.ini")
-        self.flags(api_paste_config=str(paste), group="wsgi")
         self._compute = self._start_compute(_COMPUTE)
         self._flavor = self._make_flavor()
+        self._provider = self._get_provider_uuid_by_host(_COMPUTE)
 
     def _configure(self) -> None:
         paste = Path(sys.prefix, "etc", "nova", "api-paste.ini")
@@ -156,8 +156,7 @@ class Stack(integrated_helpers.ProviderUsageBaseTestCase):  # type: ignore[misc]
 
     def capacity_mib(self) -> int:
         """Give the memory that Placement may hand out, from its API."""
-        uuid = self._get_provider_uuid_by_host(_COMPUTE)
-        memory = self._get_provider_inventory(uuid)["MEMORY_MB"]
+        memory = self._get_provider_inventory(self._provider)["MEMORY_MB"]
         return inventory.capacity_mib(
             memory["total"], memory["reserved"], memory["allocation_ratio"]
         )
@@ -166,12 +165,12 @@ class Stack(integrated_helpers.ProviderUsageBaseTestCase):  # type: ignore[misc]
 def run(where: Where, body: Callable[[Stack], None]) -> None:
     """Run ``body`` with all services up.
 
-    :raises RuntimeError: a service or the body failed; what is known of it
-        is in the text.
+    :raises RuntimeError: a service or the body failed; the text says where.
     """
     result = unittest.TestResult()
     Stack(where, body).run(result)
     failures = [*result.errors, *result.failures]
     if failures:
         _case, text = failures[0]
-        raise RuntimeError(text)
+        # Before the traceback comes all that was logged.
+        raise RuntimeError(text[text.rfind(_TRACEBACK) :])
