@@ -4,6 +4,7 @@
 from oslo_config import cfg
 
 from nova_xen_overcommit import conf as options
+from nova_xen_overcommit import exception
 from nova_xen_overcommit.agent import balancer, core, reporting, starts
 from nova_xen_overcommit.agent.history import DemandHistory
 from nova_xen_overcommit.agent.protocol import StartRequest
@@ -30,11 +31,14 @@ class Harness:
         self.conf([])
         for name, value in {**QUICK, **changes}.items():
             self.conf.set_override(name, value, "xen_overcommit")
-        self.leases = Leases()
         self.restart()
 
     def restart(self) -> None:
-        """Begin with a new agent, as after a SIGKILL."""
+        """Begin with a new agent, as after a SIGKILL.
+
+        What clients held is gone with their connections.
+        """
+        self.leases = Leases()
         clock = self.host.clock
         self.balancer = balancer.Balancer(
             self.host, [self.host], self.leases, clock.monotonic_s
@@ -80,8 +84,9 @@ class Harness:
         while not reservation.answered.is_set() and waited_s < patience_s:
             self.run(0.5)
             waited_s += 0.5
-        if reservation.failure is not None:
-            raise reservation.failure
+        if reservation.granted_kib is None:
+            self.leases.remove(reservation)
+            raise reservation.failure or exception.AgentRefused("no answer")
         guest = self.host.start(
             flavor_kib=reservation.request.flavor_kib,
             actual_kib=reservation.granted_kib,
