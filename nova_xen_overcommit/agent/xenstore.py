@@ -101,6 +101,9 @@ class Xenstore:
     def fileno(self) -> int:
         """Give the socket to wait on for changes.
 
+        Take the events first: those that came along with an answer are in
+        already.
+
         :raises XenstoreError: there is no daemon to connect to.
         """
         with self._guarded() as connection:

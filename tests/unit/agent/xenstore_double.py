@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A small xenstore daemon for tests, true to the protocol.
+
+Real clients (xenstore-write, xenstore-ls, ...) work with it, and a test
+holds it to that. A real daemon needs a hypervisor.
+"""
+
+import contextlib
+import socket
+import socketserver
+import struct
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Self
+
+_HEADER = struct.Struct("<IIII")
+_DIRECTORY, _READ, _PERMISSIONS, _WATCH, _UNWATCH = 1, 2, 3, 4, 5
+_START, _END, _WRITE, _REMOVE, _EVENT, _ERROR = 6, 7, 11, 13, 15, 16
+
+
+class Store:
+    """The tree, and who watches it."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.values: dict[str, bytes] = {}
+        self.watches: list[tuple[str, bytes, Callable[[bytes], None]]] = []
+
+    def write(self, path: str, value: bytes) -> None:
+        with self.lock:
+            self.values[path] = value
+            for watched, token, send in self.watches:
+                if path == watched or path.startswith(watched + "/"):
+                    send(path.encode() + b"\0" + token + b"\0")
+
+    def remove(self, path: str) -> None:
+        with self.lock:
+            for known in list(self.values):
+                if known == path or known.startswith(path + "/"):
+                    del self.values[known]
+
+    def children(self, path: str) -> list[str] | None:
+        below = path.rstrip("/") + "/"
+        with self.lock:
+            names = {
+                known[len(below) :].split("/")[0]
+                for known in self.values
+                if known.startswith(below)
+            }
+            known = path in self.values or path == "/"
+        return sorted(names) if names or known else None
+
+
+class _Handler(socketserver.StreamRequestHandler):
+    server: "_Server"
+
+    def setup(self) -> None:
+        super().setup()
+        self.server.handlers.append(self)
+
+    def handle(self) -> None:
+        while header := self.rfile.read(_HEADER.size):
+            kind, number, transaction, length = _HEADER.unpack(header)
+            body = self.rfile.read(length)
+            with self.server.store.lock:
+                answer = self.server.answer_to(self, kind, body)
+            if answer is not None:
+                self.send(answer[0], number, transaction, answer[1])
+
+    def send(self, kind: int, number: int, tx: int, body: bytes) -> None:
+        message = _HEADER.pack(kind, number, tx, len(body)) + body
+        try:
+            self.wfile.write(message)
+        except OSError:
+            return
+
+    def send_event(self, body: bytes) -> None:
+        self.send(_EVENT, 0, 0, body)
+
+
+class _Server(socketserver.ThreadingUnixStreamServer):
+    daemon_threads = True
+
+    def __init__(self, path: str, store: Store) -> None:
+        super().__init__(path, _Handler)
+        self.store = store
+        self.handlers: list[_Handler] = []
+        self.requests = 0
+        self.mute = False
+        self.raw_answer: bytes | None = None
+
+    def answer_to(
+        self, handler: _Handler, kind: int, body: bytes
+    ) -> tuple[int, bytes] | None:
+        self.requests += 1
+        if self.raw_answer is not None:
+            handler.wfile.write(self.raw_answer)
+            return None
+        if self.mute:
+            return None
+        words = body.split(b"\0", 2 if kind == _WATCH else 1)
+        answer = self._answer(handler, kind, words[0].decode(), words[1:])
+        return (_ERROR, b"ENOENT\0") if answer is None else (kind, answer)
+
+    def _answer(
+        self, handler: _Handler, kind: int, path: str, rest: list[bytes]
+    ) -> bytes | None:
+        if kind == _READ:
+            return self.store.values.get(path)
+        if kind == _DIRECTORY:
+            names = self.store.children(path)
+            if names is None:
+                return None
+            return b"".join(name.encode() + b"\0" for name in names)
+        if kind == _PERMISSIONS:
+            return b"n0\0"
+        if kind == _START:
+            return b"1\0"
+        if kind == _WATCH:
+            self.store.watches.append((path, rest[0], handler.send_event))
+            handler.send_event(path.encode() + b"\0" + rest[0] + b"\0")
+        elif kind == _WRITE:
+            self.store.write(path, rest[0])
+        elif kind == _REMOVE:
+            self.store.remove(path)
+        elif kind not in (_END, _UNWATCH):
+            return None
+        return b"OK\0"
+
+
+class XenstoreDouble:
+    """A running daemon; ``path`` is its socket."""
+
+    def __init__(self) -> None:
+        self._directory = tempfile.TemporaryDirectory()
+        self.path = str(Path(self._directory.name) / "socket")
+        self.store = Store()
+        self.start()
+
+    def start(self) -> None:
+        """Begin to listen."""
+        self.server = _Server(self.path, self.store)
+        self._thread = threading.Thread(
+            target=self.server.serve_forever, args=(0.01,)
+        )
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, cutting all connections."""
+        self.server.shutdown()
+        self._thread.join()
+        self.server.server_close()
+        for handler in self.server.handlers:
+            with contextlib.suppress(OSError):
+                handler.connection.shutdown(socket.SHUT_RDWR)
+        self.store.watches.clear()
+        Path(self.path).unlink(missing_ok=True)
+
+    def guest_writes(self, domain_id: int, **values: str | bytes) -> None:
+        """Write as a guest does, below its ``data/``."""
+        for name, value in values.items():
+            raw = value.encode() if isinstance(value, str) else value
+            self.store.write(f"/local/domain/{domain_id}/data/{name}", raw)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.stop()
+        self._directory.cleanup()
