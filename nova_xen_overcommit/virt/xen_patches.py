@@ -40,8 +40,10 @@ def apply() -> None:
 def kind_of(instance: Any) -> xen_guest.Kind:
     """Give the kind of an instance."""
     properties = instance.image_meta.properties
-    machine_type = properties.get("hw_machine_type")
-    return xen_guest.kind_of(instance.vm_mode, machine_type)
+    return xen_guest.kind_of(
+        properties.get("hw_vm_mode") or instance.vm_mode,
+        properties.get("hw_machine_type"),
+    )
 
 
 def _wrap(module: Any, name: str, wrapper: Callable[..., Any]) -> None:

@@ -29,6 +29,8 @@ class DriverTestCase(base.FunctionalTestCase):
 
     compute_driver = "xen_overcommit.XenOvercommitDriver"
     mode = "overcommit"
+    # What is to answer instead of Nova's fake of QEMU.
+    connection_class: type | None = None
 
     def setUp(self) -> None:
         super().setUp()
@@ -87,6 +89,8 @@ class DriverTestCase(base.FunctionalTestCase):
 
     def _get_connection(self, *args: Any, **kwargs: Any) -> Any:
         connection = super()._get_connection(*args, **kwargs)
+        if self.connection_class is not None:
+            connection.__class__ = self.connection_class
         defined = self.defined.setdefault(
             kwargs.get("hostname") or args[-1], {}
         )

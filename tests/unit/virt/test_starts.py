@@ -65,9 +65,9 @@ class StartsTestCase(unittest.TestCase):
         self.assertEqual([], self.agent.held)
 
     def test_a_failed_start_lets_go(self) -> None:
-        with self.assertRaises(ZeroDivisionError):
-            with self.starts.reserve(REQUEST):
-                raise ZeroDivisionError
+        failing = self.assertRaises(ZeroDivisionError)
+        with failing, self.starts.reserve(REQUEST):
+            raise ZeroDivisionError
         self.assertEqual([], self.agent.held)
 
     def test_observe_asks_nobody(self) -> None:
@@ -83,10 +83,12 @@ class StartsTestCase(unittest.TestCase):
             reclaimable_kib=2048,
             unyielding=["instance-stubborn"],
         )
-        with self.assertLogs(level="WARNING") as logs:
-            with self.assertRaises(errors.NoRoomOnHost) as caught:
-                with self.starts.reserve(REQUEST):
-                    pass
+        with (
+            self.assertLogs(level="WARNING") as logs,
+            self.assertRaises(errors.NoRoomOnHost) as caught,
+            self.starts.reserve(REQUEST),
+        ):
+            pass
         text = caught.exception.format_message()
         self.assertIn("256 MiB needed to start, 1 MiB free, 2 MiB", text)
         self.assertNotIn("stubborn", text)
@@ -100,9 +102,9 @@ class StartsTestCase(unittest.TestCase):
         with self.starts.reserve(REQUEST) as start_kib:
             self.assertEqual(GIB_KIB, start_kib)
         self.free_kib = needed_kib - 1
-        with self.assertRaises(errors.NoRoomOnHost):
-            with self.starts.reserve(REQUEST):
-                pass
+        refused = self.assertRaises(errors.NoRoomOnHost)
+        with refused, self.starts.reserve(REQUEST):
+            pass
 
     def test_incoming_lasts_until_it_is_released(self) -> None:
         self.starts.reserve_incoming(REQUEST)
@@ -133,6 +135,6 @@ class StartsTestCase(unittest.TestCase):
         self.assertEqual([True], done)
 
     def test_an_operation_s_own_failure_is_not_swallowed(self) -> None:
-        with self.assertRaises(exception.AgentRefused):
-            with self.starts.hold("u", "snapshot"):
-                raise exception.AgentRefused("the operation's own")
+        failing = self.assertRaises(exception.AgentRefused)
+        with failing, self.starts.hold("u", "snapshot"):
+            raise exception.AgentRefused("the operation's own")
