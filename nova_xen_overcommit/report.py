@@ -102,8 +102,8 @@ class HostReport:
         text = json.dumps(self.to_dict(), separators=(",", ":"))
         return {STATS_KEY: text}
 
-    @classmethod
-    def from_stats(cls, stats: Mapping[str, Any] | None) -> Self | None:
+    @staticmethod
+    def from_stats(stats: Mapping[str, Any] | None) -> "HostReport | None":
         """Read ``HostState.stats``; None where there is no report.
 
         :raises InvalidReport: there is one, but it can't be believed.
@@ -113,7 +113,7 @@ class HostReport:
             return None
         if not isinstance(text, str) or len(text) > MAX_TEXT_CHARS:
             raise exception.InvalidReport("not a text of a report's length")
-        return _parse(cls, text)
+        return _parse(text)
 
     def age_s(self, now_s: float) -> float:
         """Give the report's age at the wall clock ``now_s``, in seconds.
@@ -124,7 +124,7 @@ class HostReport:
 
 
 @functools.lru_cache(maxsize=4096)
-def _parse(cls: type[HostReport], text: str) -> Any:
+def _parse(text: str) -> HostReport:
     # The same text is read once per request and host: a scheduler with
     # 1,000 hosts must not parse it again as long as it doesn't change.
     try:
@@ -133,7 +133,7 @@ def _parse(cls: type[HostReport], text: str) -> Any:
         raise exception.InvalidReport(f"not JSON: {error}") from error
     if not isinstance(values, dict):
         raise exception.InvalidReport("not a JSON object")
-    return cls.from_dict(values)
+    return HostReport.from_dict(values)
 
 
 def _check(report: HostReport) -> None:

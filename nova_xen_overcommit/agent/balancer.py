@@ -56,15 +56,16 @@ class HostView:
 class PassResult:
     """What a pass saw and did.
 
-    ``unmet_kib`` is what guests in need lack and can't be given now,
-    ``wanted_kib`` what starts still wait for.
+    ``host`` is as the pass left it. ``short_kib`` is what guests lack to
+    their needs, ``starved`` whether one of those is starved; ``wanted_kib``
+    is what starts still wait for.
     """
 
     host: HostView
-    unmet_kib: int
+    short_kib: int
     wanted_kib: int
     moving: bool
-    starved_unmet: bool
+    starved: bool
 
 
 class Balancer:
@@ -101,15 +102,17 @@ class Balancer:
             self._give_up_on_uncooperative()
             plan = self._plan(host, wanted_kib, settings)
             self._shrink(plan)
-            unmet = self._grow(plan, host, settings)
-        else:
-            unmet = []
+            self._grow(plan, host, settings)
+        return self._result(self._view(memory, settings), wanted_kib)
+
+    def _result(self, host: HostView, wanted_kib: int) -> PassResult:
+        short = [g for g in self.guests.values() if g.short_kib]
         return PassResult(
             host=host,
-            unmet_kib=sum(lack_kib for _guest, lack_kib in unmet),
+            short_kib=sum(guest.short_kib for guest in short),
             wanted_kib=wanted_kib,
             moving=self._is_moving(),
-            starved_unmet=any(guest.starved for guest, _lack in unmet),
+            starved=any(guest.starved for guest in short),
         )
 
     def _sense(self, now_s: float, settings: Settings) -> HostMemory:
@@ -148,9 +151,7 @@ class Balancer:
             if guest is None or guest.domain.domain_id != domain.domain_id:
                 guest = TrackedGuest.found(domain, now_s, settings.floor_share)
             guest.held = held.get(domain.uuid, "")
-            guest.refresh(
-                domain, samples.get(domain.uuid), now_s, settings
-            )
+            guest.refresh(domain, samples.get(domain.uuid), now_s, settings)
             tracked[domain.uuid] = guest
         self.guests = tracked
 
@@ -235,25 +236,17 @@ class Balancer:
         plan: Mapping[str, targets.Decision],
         host: HostView,
         settings: Settings,
-    ) -> list[tuple[TrackedGuest, int]]:
-        """Grant what is measured free; give who still lacks what, in KiB."""
+    ) -> None:
+        """Grant what is measured free, the neediest first."""
         spendable_kib = host.spendable_kib
-        unmet = []
         for guest, lack_kib in self._in_order_of_need(plan):
             grant_kib = min(lack_kib, max(0, spendable_kib))
             if grant_kib < min(lack_kib, _LEAST_GRANT_KIB):
-                grant_kib = 0
-            if grant_kib and self._set(
-                guest,
-                guest.target_kib + grant_kib,
-                plan[guest.domain.uuid].reason,
-            ):
+                continue
+            target_kib = guest.target_kib + grant_kib
+            if self._set(guest, target_kib, plan[guest.domain.uuid].reason):
                 spendable_kib -= grant_kib
-                lack_kib -= grant_kib
                 guest.cool_until_s = guest.now_s + settings.cool_down_s
-            if lack_kib:
-                unmet.append((guest, lack_kib))
-        return unmet
 
     def _in_order_of_need(
         self, plan: Mapping[str, targets.Decision]

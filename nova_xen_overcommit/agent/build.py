@@ -75,9 +75,7 @@ def _hypervisor(
     )
 
 
-def load_sensors(
-    names: Sequence[str], context: SensorContext
-) -> list[Sensor]:
+def load_sensors(names: Sequence[str], context: SensorContext) -> list[Sensor]:
     """Load the sensors that suit the hypervisor, in the order of names.
 
     :raises InvalidConfiguration: a name is unknown, or none suits.
@@ -111,7 +109,10 @@ def load_predictor(name: str) -> Predictor:
     """
     try:
         manager = driver.DriverManager(
-            PREDICTORS, name, invoke_on_load=True, warn_on_missing_entrypoint=False
+            PREDICTORS,
+            name,
+            invoke_on_load=True,
+            warn_on_missing_entrypoint=False,
         )
     except RuntimeError as error:
         raise exception.InvalidConfiguration(

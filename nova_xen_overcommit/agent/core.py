@@ -71,7 +71,7 @@ class Agent:
         try:
             busy = self._pass(settings)
             self._complaint = ""
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             busy = False
             self._failed(error)
         self._pass_s = self._clock.monotonic_s() - began_s
@@ -108,7 +108,7 @@ class Agent:
         status = self._describe(result, made, settings)
         with self._lock:
             self._report, self._status = made, status
-        return result.moving or bool(result.wanted_kib or result.unmet_kib)
+        return result.moving or bool(result.wanted_kib or result.short_kib)
 
     def _describe(
         self,
@@ -120,7 +120,7 @@ class Agent:
             "report": made.to_dict(),
             "promise_bound": self._reporter.bound,
             "slack_mib": settings.slack_kib // 1024,
-            "unmet_kib": result.unmet_kib,
+            "short_kib": result.short_kib,
             "wanted_kib": result.wanted_kib,
             "moves": self._balancer.moves,
             "errors": self._balancer.errors,

@@ -180,15 +180,24 @@ class TrackedGuest:
         return max(0, self.domain.actual_kib - least_kib)
 
     @property
+    def short_kib(self) -> int:
+        """What is missing to its need, whether it can be given or not."""
+        guest = self.planned()
+        return guest.lacks_kib if guest.growable else 0
+
+    @property
+    def _expected_kib(self) -> int:
+        """What it will have when it has followed its target."""
+        return self.target_kib + self.progress.offset_kib
+
+    @property
     def growing_kib(self) -> int:
         """What it was granted but has not taken yet."""
-        expected_kib = self.progress.expected_kib
-        return max(0, expected_kib - self.domain.actual_kib)
+        return max(0, self._expected_kib - self.domain.actual_kib)
 
     @property
     def yielding_kib(self) -> int:
         """What it was asked for and will still yield."""
         if not self.progress.cooperates:
             return 0
-        expected_kib = self.progress.expected_kib
-        return max(0, self.domain.actual_kib - expected_kib)
+        return max(0, self.domain.actual_kib - self._expected_kib)

@@ -92,11 +92,9 @@ class HostStateWatch:
 
 
 def _state_of(result: PassResult, reserve_kib: int) -> str:
-    short = result.unmet_kib > 0
-    if short and result.starved_unmet and result.host.spendable_kib <= 0:
-        return report.EMERGENCY
-    if short and result.unmet_kib > result.host.expected_free_kib:
-        return report.PRESSURE
+    coming_kib = max(0, result.host.expected_free_kib)
+    if result.short_kib > coming_kib:
+        return report.EMERGENCY if result.starved else report.PRESSURE
     if result.wanted_kib or result.host.memory.free_kib < reserve_kib:
         return report.RECLAIMING
     return report.NORMAL
@@ -105,9 +103,7 @@ def _state_of(result: PassResult, reserve_kib: int) -> str:
 class Reporter:
     """Keeps history and makes the report of each pass."""
 
-    def __init__(
-        self, predictor: Predictor, history: DemandHistory
-    ) -> None:
+    def __init__(self, predictor: Predictor, history: DemandHistory) -> None:
         self._predictor = predictor
         self._history = history
         self._rise: promise.SlowRise | None = None

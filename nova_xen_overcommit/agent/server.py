@@ -83,9 +83,8 @@ class _Handler(socketserver.StreamRequestHandler):
             failure = exception.AgentRefused(f"user id {uid} is not admitted")
             self.wfile.write(protocol.encode(protocol.error_of(failure)))
             return
-        with contextlib.ExitStack() as leases:
-            with contextlib.suppress(OSError):
-                self._serve(server.desk, leases)
+        with contextlib.suppress(OSError), contextlib.ExitStack() as leases:
+            self._serve(server.desk, leases)
 
     def _serve(self, desk: Desk, leases: contextlib.ExitStack) -> None:
         while line := self.rfile.readline(protocol.MAX_LINE_BYTES):
@@ -102,8 +101,9 @@ class _Handler(socketserver.StreamRequestHandler):
             return protocol.error_of(failure)
         except Exception as error:
             LOG.exception("Request failed")
-            failure = exception.AgentRefused(f"internal error: {error}")
-            return protocol.error_of(failure)
+            return protocol.error_of(
+                exception.AgentRefused(f"internal error: {error}")
+            )
 
     def _dispatch(
         self,
@@ -158,9 +158,7 @@ class AgentServer(socketserver.ThreadingUnixStreamServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(
-        self, path: str, desk: Desk, uids: frozenset[int]
-    ) -> None:
+    def __init__(self, path: str, desk: Desk, uids: frozenset[int]) -> None:
         self.desk = desk
         self.uids = uids
         self._path = Path(path)

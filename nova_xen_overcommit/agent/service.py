@@ -18,7 +18,7 @@ from nova_xen_overcommit.agent import build, core, server
 LOG = logging.getLogger(__name__)
 
 
-class AgentService(service.Service):  # type: ignore[misc]
+class AgentService(service.Service):
     """Balances in one thread and answers the socket in others."""
 
     def __init__(self, conf: cfg.ConfigOpts) -> None:

@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         conf = configure(sys.argv[1:] if arguments is None else arguments)
     except (exception.InvalidConfiguration, cfg.Error) as error:
-        print(f"{PROGRAM}: {error}", file=sys.stderr)
+        sys.stderr.write(f"{PROGRAM}: {error}\n")
         return 2
     launcher = service.launch(
         conf,

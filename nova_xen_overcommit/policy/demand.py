@@ -145,7 +145,9 @@ def _averages(
         return float(used_kib), float(used_kib)
     elapsed_s = _elapsed_s(before, seen)
     fast_kib = _approach(before.fast_kib, used_kib, elapsed_s, settings.rise_s)
-    calm_kib = _approach(before.slow_kib, fast_kib, elapsed_s, settings.decay_s)
+    calm_kib = _approach(
+        before.slow_kib, fast_kib, elapsed_s, settings.decay_s
+    )
     return fast_kib, max(fast_kib, calm_kib)
 
 

@@ -254,9 +254,7 @@ class Vessel:
             return self.least_kib
         if level >= self.full:
             return max(self.least_kib, self.most_kib)
-        return max(
-            self.least_kib, self.base_kib + int(level * self.weight)
-        )
+        return max(self.least_kib, self.base_kib + int(level * self.weight))
 
 
 def water_fill(pool_kib: int, vessels: Sequence[Vessel]) -> dict[str, int]:

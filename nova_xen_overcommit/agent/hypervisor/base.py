@@ -39,7 +39,7 @@ class Domain:
     actual_kib: int
     asked_kib: int
     overhead_kib: int
-    metadata: GuestMetadata = GuestMetadata()
+    metadata: GuestMetadata = dataclasses.field(default_factory=GuestMetadata)
     busy: str = ""
     exempt: str = ""
 

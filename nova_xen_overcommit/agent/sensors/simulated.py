@@ -122,7 +122,9 @@ class SimulatedSensor:
             actual_kib=actual_kib,
             swap_kib=player.swap_kib,
             time_s=now_s,
-            max_age_s=float(self._context.conf.xen_overcommit.sample_max_age_s),
+            max_age_s=float(
+                self._context.conf.xen_overcommit.sample_max_age_s
+            ),
         )
 
     def _player(self, guest: GuestRef, handle: Any, now_s: float) -> _Player:

@@ -65,9 +65,7 @@ class MeasuredMemoryTest(unittest.TestCase):
         guests[0].wants_kib = 1000 * MIB
         for _ in range(60):
             harness.run(0.5)
-            promised = sum(
-                max(0, g.target_kib - g.actual_kib) for g in guests
-            )
+            promised = sum(max(0, g.target_kib - g.actual_kib) for g in guests)
             self.assertLessEqual(promised, harness.host.free_kib)
 
     def test_the_slack_is_never_given_away(self) -> None:

@@ -3,7 +3,6 @@
 
 import tempfile
 import unittest
-from pathlib import Path
 
 from nova_xen_overcommit import exception, guest_metadata
 from nova_xen_overcommit.agent.hypervisor import (
@@ -89,8 +88,7 @@ class EmbeddedTest(unittest.TestCase):
             floor_kib=5, swap_kib=7, weight=2.0
         )
         attributes = " ".join(
-            f"{name}='{value}'"
-            for name, value in told.to_attributes().items()
+            f"{name}='{value}'" for name, value in told.to_attributes().items()
         )
         element = (
             f"<x:guest xmlns:x='{guest_metadata.NAMESPACE}' {attributes}/>"
@@ -171,9 +169,11 @@ class DefinitionTest(unittest.TestCase):
 
     def test_without_a_size_it_is_refused(self) -> None:
         for xml in ("<domain/>", "<dom", "<domain><memory/></domain>"):
-            with self.subTest(xml=xml):
-                with self.assertRaises(exception.HypervisorError):
-                    definition.parse(xml)
+            with (
+                self.subTest(xml=xml),
+                self.assertRaises(exception.HypervisorError),
+            ):
+                definition.parse(xml)
 
 
 class FakeConnection:

@@ -84,7 +84,7 @@ class ProcessTest(unittest.TestCase):
             except exception.OvercommitError:
                 pass
             time.sleep(0.1)
-        self.fail("no such report in time")
+        raise self.failureException("no such report in time")
 
     def test_it_reports_and_leaves_no_socket_behind(self) -> None:
         process = self.start()

@@ -85,9 +85,11 @@ class ServerTest(ServedTest):
         greedy = protocol.StartRequest(
             uuid="g", name="g", flavor_kib=64 * GIB, overcommit=False
         )
-        with self.assertRaises(exception.NoRoom) as caught:
-            with self.client.reserve(greedy, wait_s=5):
-                self.fail("it must not start")
+        with (
+            self.assertRaises(exception.NoRoom) as caught,
+            self.client.reserve(greedy, wait_s=5),
+        ):
+            self.fail("it must not start")
         self.assertEqual(64 * GIB, caught.exception.asked_kib)
 
     def test_nothing_leaks_when_the_client_dies_while_it_waits(self) -> None:
@@ -149,9 +151,7 @@ class ServerTest(ServedTest):
         path = Path(self.path).with_name("dead.sock")
         with socket.socket(socket.AF_UNIX) as dead:
             dead.bind(str(path))
-        taken = server.AgentServer(
-            str(path), self.harness.agent, frozenset()
-        )
+        taken = server.AgentServer(str(path), self.harness.agent, frozenset())
         taken.server_close()
         self.assertFalse(path.exists())
 

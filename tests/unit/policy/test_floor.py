@@ -41,9 +41,7 @@ class FloorTest(unittest.TestCase):
             512 * MIB, floor.start_kib(1024 * MIB, 512 * MIB, 0.25)
         )
 
-    @given(
-        st.integers(1, 2**40), st.floats(0.02, 1.0), st.integers(0, 2**40)
-    )
+    @given(st.integers(1, 2**40), st.floats(0.02, 1.0), st.integers(0, 2**40))
     def test_never_above_the_flavor(self, flavor, share, asked) -> None:
         floor_kib = floor.floor_kib(flavor, share, asked)
         self.assertLessEqual(floor_kib, flavor)

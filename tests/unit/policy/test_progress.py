@@ -18,7 +18,11 @@ class ProgressTest(unittest.TestCase):
     def see(self, target_mib: int, actual_mib: int, after_s: float) -> Status:
         self.now_s += after_s
         self.state = progress.advance(
-            self.state, target_mib * MIB, actual_mib * MIB, self.now_s, SETTINGS
+            self.state,
+            target_mib * MIB,
+            actual_mib * MIB,
+            self.now_s,
+            SETTINGS,
         )
         return self.state.status
 

@@ -45,9 +45,7 @@ def plan_mib(guests, where, settings=SETTINGS) -> dict[str, float]:
 class EnoughForAllTest(unittest.TestCase):
     def test_nothing_moves_without_need(self) -> None:
         guests = [guest("a", 1024, 200), guest("b", 1024, 200)]
-        self.assertEqual(
-            {"a": 1024, "b": 1024}, plan_mib(guests, host(128))
-        )
+        self.assertEqual({"a": 1024, "b": 1024}, plan_mib(guests, host(128)))
 
     def test_a_need_is_met_from_free_memory_and_nobody_is_touched(self):
         guests = [guest("idle", 1024, 200), guest("needy", 300, 500)]
@@ -112,9 +110,7 @@ class NotEnoughTest(unittest.TestCase):
         self.assertAlmostEqual(106 + above, shares["busy"], delta=1)
 
     def test_without_tax_only_weights_count(self) -> None:
-        untaxed = targets.TargetSettings(
-            idle_tax=0.0, max_step_kib=1024 * MIB
-        )
+        untaxed = targets.TargetSettings(idle_tax=0.0, max_step_kib=1024 * MIB)
         guests = [
             guest("heavy", 400, 900, weight=3.0),
             guest("light", 400, 900, weight=1.0),
@@ -230,9 +226,7 @@ class PropertiesTest(unittest.TestCase):
 
     @given(GUESTS, HOSTS)
     def test_a_plan_that_has_come_true_moves_nothing_more(self, guests, where):
-        unbounded = targets.TargetSettings(
-            dead_band_kib=0, max_step_kib=2**40
-        )
+        unbounded = targets.TargetSettings(dead_band_kib=0, max_step_kib=2**40)
         plan = targets.plan(guests, where, unbounded)
         given_kib = sum(
             plan[one.uuid].target_kib - one.target_kib for one in guests

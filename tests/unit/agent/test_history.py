@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Demand over time."""
+
+import unittest
+
+from nova_xen_overcommit.agent.history import STEPS, DemandHistory
+
+
+class HistoryTest(unittest.TestCase):
+    def setUp(self) -> None:
+        self.history = DemandHistory(history_s=10 * STEPS)
+
+    def test_the_highest_of_each_step_is_kept(self) -> None:
+        self.history.add({"a": 5}, 0)
+        self.history.add({"a": 9}, 5)
+        self.history.add({"a": 2}, 10)
+        self.assertEqual([9, 2], self.history.summed(["a"]))
+
+    def test_guests_are_summed_step_by_step(self) -> None:
+        self.history.add({"a": 5, "b": 1}, 0)
+        self.history.add({"a": 2, "b": 7}, 10)
+        self.assertEqual([6, 9], self.history.summed(["a", "b"]))
+
+    def test_a_younger_guest_counts_with_its_highest_before(self) -> None:
+        self.history.add({"a": 5}, 0)
+        self.history.add({"a": 5, "b": 7}, 10)
+        self.history.add({"a": 5, "b": 3}, 20)
+        self.assertEqual([12, 12, 8], self.history.summed(["a", "b"]))
+
+    def test_who_has_left_is_forgotten(self) -> None:
+        self.history.add({"a": 5, "b": 1}, 0)
+        self.history.add({"b": 1}, 10)
+        self.assertEqual([], self.history.summed(["a"]))
+
+    def test_old_steps_are_dropped(self) -> None:
+        for step in range(STEPS + 50):
+            self.history.add({"a": step}, step * 10)
+        summed = self.history.summed(["a"])
+        self.assertEqual((STEPS, 50), (len(summed), summed[0]))
+
+    def test_nobody_has_no_history(self) -> None:
+        self.assertEqual([], self.history.summed([]))

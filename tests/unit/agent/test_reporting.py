@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The report of each pass, and the promise in it."""
+
+import unittest
+
+from nova_xen_overcommit import report
+from tests.simulator import GIB, MIB
+from tests.unit.agent.harness import Harness
+
+
+class ReportTest(unittest.TestCase):
+    def setUp(self) -> None:
+        self.harness = Harness()
+
+    def report(self) -> report.HostReport:
+        self.harness.agent.tick()
+        return report.HostReport.from_dict(self.harness.agent.report())
+
+    def test_an_empty_host_promises_its_physical_memory_only(self) -> None:
+        made = self.report()
+        self.assertEqual(made.usable_mib - made.reserve_mib, made.promise_mib)
+
+    def test_a_young_guest_counts_in_full(self) -> None:
+        self.harness.boot()
+        made = self.report()
+        self.assertEqual(1024, made.peak_mib)
+        self.assertEqual(made.usable_mib - made.reserve_mib, made.promise_mib)
+
+    def test_a_known_idle_guest_raises_the_promise(self) -> None:
+        self.harness.boot()
+        self.harness.run(20)
+        made = self.report()
+        self.assertGreater(
+            made.promise_mib, made.usable_mib - made.reserve_mib + 500
+        )
+
+    def test_a_start_in_flight_is_committed(self) -> None:
+        self.harness.ask()
+        self.assertEqual(1024, self.report().committed_mib)
+
+    def test_a_need_lowers_the_promise_at_once(self) -> None:
+        guest = self.harness.boot()
+        self.harness.run(20)
+        before = self.report().promise_mib
+        guest.wants_kib = 900 * MIB
+        self.harness.run(2)
+        self.assertLess(self.report().promise_mib, before - 500)
+
+    def test_the_report_survives_its_way_through_stats(self) -> None:
+        made = self.report()
+        self.assertEqual(made, report.HostReport.from_stats(made.to_stats()))
+
+
+class HostStateTest(unittest.TestCase):
+    def setUp(self) -> None:
+        self.harness = Harness()
+        self.guests = [self.harness.boot() for _ in range(8)]
+        self.harness.run(60)
+
+    def state(self) -> str:
+        return str(self.harness.agent.report()["state"])
+
+    def test_a_quiet_host_is_normal(self) -> None:
+        self.assertEqual(report.NORMAL, self.state())
+
+    def test_more_need_than_memory_is_pressure_or_worse(self) -> None:
+        for guest in self.guests:
+            guest.wants_kib = GIB
+        self.harness.run(20)
+        self.assertIn(self.state(), (report.PRESSURE, report.EMERGENCY))
+
+    def test_it_calms_down_only_after_a_while(self) -> None:
+        for guest in self.guests:
+            guest.wants_kib = GIB
+        self.harness.run(20)
+        for guest in self.guests:
+            guest.wants_kib = 60 * MIB
+        self.harness.run(5)
+        self.assertNotEqual(report.NORMAL, self.state())
+        self.harness.run(300)
+        self.assertEqual(report.NORMAL, self.state())
