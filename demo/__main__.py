@@ -22,15 +22,21 @@ _LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
 class Demo:
-    """One run; ``out`` takes log and picture, ``scratch`` what passes."""
+    """One run.
+
+    ``out`` takes log, picture and scenario, ``scratch`` what passes.
+    """
 
     def __init__(self, out: Path, scratch: Path) -> None:
         self._out = out
         self._socket = scratch / "agent.sock"
         self._uri = host.describe(scratch)
-        copy = Path(shutil.copy(_SCENARIO, scratch))
+        for stale in out.glob("*.event"):
+            stale.unlink()
+        copy = Path(shutil.copy(_SCENARIO, out))
         self._scenario = Scenario.load(copy)
         self._conf = agent.configure(self._uri, self._socket, copy)
+        self._log = _log_to(out / "demo.log")
         self._watch: Watch | None = None
         self._show = Show(
             self._scenario,
@@ -44,6 +50,7 @@ class Demo:
         :raises RuntimeError: something did not work at all.
         """
         self._introduce()
+        logging.getLogger().handlers = [self._log]
         with agent.RunningAgent(self._conf):
             stack.run(stack.Where(self._uri, self._socket), self._perform)
 
@@ -63,7 +70,8 @@ class Demo:
         )
 
     def _perform(self, nova: stack.Stack) -> None:
-        logging.getLogger().addHandler(_log_to(self._out / "demo.log"))
+        # Nova's harness has put its own handlers there meanwhile.
+        logging.getLogger().addHandler(self._log)
         options = self._conf.xen_overcommit
         limits = rules.Limits(
             floor_share=options.floor_share,

@@ -73,11 +73,11 @@ def _draw_host(
         label="memory that guests can have",
     )
     axes.set_title(
-        f"{host.HOST_MIB} MiB host: what guests hold, stacked", loc="left"
+        f"{host.HOST_MIB} MiB host: what guests hold, stacked", loc="right"
     )
     axes.set_ylabel("MiB")
     axes.set_xlim(0, times_s[-1])
-    axes.legend(loc="upper left", fontsize=8)
+    axes.legend(loc="center left", fontsize=8)
 
 
 def _held(moments: Sequence[rules.Moment], uuid: str) -> list[float]:
@@ -136,7 +136,7 @@ def _mark(axes: Any, marks: Mapping[str, float], named: bool) -> None:
                 name,
                 (time_s, 1.0),
                 xycoords=("data", "axes fraction"),
-                xytext=(3, -10),
+                xytext=(0, 3),
                 textcoords="offset points",
                 fontsize=8,
                 ha="left",
