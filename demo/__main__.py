@@ -6,10 +6,10 @@ from demo import stack  # isort: skip
 
 import json
 import logging
-from pathlib import Path
 import shutil
 import sys
 import tempfile
+from pathlib import Path
 
 from demo import agent, host, play, plot, rules
 from demo.show import Show

@@ -36,12 +36,16 @@ def configure(uri: str, socket: Path, scenario: Path) -> cfg.ConfigOpts:
     conf = cfg.ConfigOpts()
     options.register_opts(conf)
     conf([], project="nova", default_config_files=[], default_config_dirs=[])
-    chosen = IN_A_HURRY | WIDENED | {
-        "connection_uri": uri,
-        "agent_socket": str(socket),
-        "sensors": ["simulated"],
-        "simulated_scenario": str(scenario),
-    }
+    chosen = (
+        IN_A_HURRY
+        | WIDENED
+        | {
+            "connection_uri": uri,
+            "agent_socket": str(socket),
+            "sensors": ["simulated"],
+            "simulated_scenario": str(scenario),
+        }
+    )
     for name, value in chosen.items():
         conf.set_override(name, value, group="xen_overcommit")
     return conf

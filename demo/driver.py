@@ -52,9 +52,9 @@ class DemoDriver(fake.FakeDriver):  # type: ignore[misc]
         )
 
     def _free_kib(self) -> int:
-        usable_kib = (host.HOST_MIB - CONF.reserved_host_memory_mb) * host.KIB
-        held = sum(g.actual_kib for g in host.guests(self._connection))
-        return usable_kib - held
+        usable_mib: int = host.HOST_MIB - CONF.reserved_host_memory_mb
+        held_kib = sum(g.actual_kib for g in host.guests(self._connection))
+        return usable_mib * host.KIB - held_kib
 
     # What the scheduler and Placement hear: as in XenOvercommitDriver.
 
@@ -121,17 +121,20 @@ class DemoDriver(fake.FakeDriver):  # type: ignore[misc]
         self, context: Any, instance: Any, *args: Any, **kwargs: Any
     ) -> None:
         """Stop the domain and forget it."""
-        with contextlib.suppress(nova_exception.InstanceNotFound):
-            with self._domain(instance.uuid) as domain:
-                if domain.isActive():
-                    domain.destroy()
-                domain.undefine()
+        with (
+            contextlib.suppress(nova_exception.InstanceNotFound),
+            self._domain(instance.uuid) as domain,
+        ):
+            if domain.isActive():
+                domain.destroy()
+            domain.undefine()
         super().destroy(context, instance, *args, **kwargs)
 
     def get_info(
         self, instance: Any, use_cache: bool = True
     ) -> hardware.InstanceInfo:
-        """Give the domain's state."""
+        """Give the domain's state; ``use_cache`` has no meaning here."""
+        del use_cache
         with self._domain(instance.uuid) as domain:
             state, _maximum = domain.state()
         return hardware.InstanceInfo(

@@ -10,9 +10,9 @@ import matplotlib
 
 matplotlib.use("Agg")  # no display
 
-from matplotlib import pyplot  # noqa: E402
+from matplotlib import pyplot
 
-from demo import host, rules  # noqa: E402
+from demo import host, rules
 
 _COLUMNS = 4
 Series = tuple[list[float], list[float]]
@@ -61,9 +61,7 @@ def _draw_host(
     times_s = [moment.time_s for moment in moments]
     stacks = [_held(moments, uuid) for uuid in names]
     axes.stackplot(times_s, stacks, linewidth=0.3, edgecolor="white")
-    flavors = [
-        sum(g.flavor_kib for g in m.guests) / host.KIB for m in moments
-    ]
+    flavors = [sum(g.flavor_kib for g in m.guests) / host.KIB for m in moments]
     capacity = [moment.capacity_mib for moment in moments]
     axes.plot(times_s, flavors, "k-", label="sum of flavors (placed)")
     axes.plot(times_s, capacity, "b--", label="Placement's capacity")
@@ -87,9 +85,7 @@ def _held(moments: Sequence[rules.Moment], uuid: str) -> list[float]:
     ]
 
 
-def _draw_guest(
-    axes: Any, moments: Sequence[rules.Moment], uuid: str
-) -> None:
+def _draw_guest(axes: Any, moments: Sequence[rules.Moment], uuid: str) -> None:
     actual = _series(moments, uuid, _actual_of)
     axes.fill_between(*actual, color="tab:green", alpha=0.3)
     axes.plot(*actual, color="tab:green", label="actual")
@@ -101,9 +97,7 @@ def _draw_guest(
     axes.tick_params(labelsize=7)
 
 
-def _series(
-    moments: Sequence[rules.Moment], uuid: str, pick: Any
-) -> Series:
+def _series(moments: Sequence[rules.Moment], uuid: str, pick: Any) -> Series:
     points = [(moment.time_s, pick(moment, uuid)) for moment in moments]
     known = [(time_s, kib) for time_s, kib in points if kib is not None]
     return (
@@ -113,9 +107,7 @@ def _series(
 
 
 def _actual_of(moment: rules.Moment, uuid: str) -> int | None:
-    return next(
-        (g.actual_kib for g in moment.guests if g.uuid == uuid), None
-    )
+    return next((g.actual_kib for g in moment.guests if g.uuid == uuid), None)
 
 
 def _target_of(moment: rules.Moment, uuid: str) -> int | None:

@@ -115,7 +115,8 @@ def _promises(moment: Moment) -> list[str]:
     allowed_mib = usable_mib if moment.observing else moment.promised_mib
     if moment.capacity_mib <= allowed_mib:
         return []
-    return [
+    fault = (
         f"promise: Placement hands out {moment.capacity_mib} MiB, the host "
         f"promises {allowed_mib}"
-    ]
+    )
+    return [fault]

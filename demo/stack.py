@@ -12,21 +12,21 @@ import os
 
 os.environ.setdefault("OS_NOVA_DISABLE_EVENTLET_PATCHING", "1")
 
-from nova import monkey_patch  # noqa: E402
+from nova import monkey_patch
 
 monkey_patch.patch()
 
 import dataclasses  # noqa: E402
-from collections.abc import Callable  # noqa: E402
-from pathlib import Path  # noqa: E402
 import sys  # noqa: E402
 import time  # noqa: E402
-from typing import Any  # noqa: E402
 import unittest  # noqa: E402
+from collections.abc import Callable  # noqa: E402
+from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
 
 import nova.conf  # noqa: E402
-from nova.tests.functional import integrated_helpers  # noqa: E402
 import nova.virt  # noqa: E402
+from nova.tests.functional import integrated_helpers  # noqa: E402
 
 from demo import host  # noqa: E402
 from nova_xen_overcommit.virt import bootstrap, inventory  # noqa: E402

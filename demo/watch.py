@@ -72,7 +72,7 @@ class Watch:
         while not self._leaving.wait(INTERVAL_S):
             try:
                 self._look_and_judge()
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - kept for later
                 # Whoever can't see must not report that all is well.
                 self.blind = error
                 return

@@ -43,7 +43,7 @@ class _Player:
     born_s: float
     seen_s: float
     swap_kib: int
-    state: GuestState = GuestState()
+    state: GuestState = dataclasses.field(default_factory=GuestState)
 
 
 class SimulatedSensor:
@@ -89,7 +89,7 @@ class SimulatedSensor:
         try:
             handle = self._context.connection.lookupByUUIDString(guest.uuid)
             return self._played(guest, handle, happening)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             # libvirt's own error class isn't imported here; whatever it is,
             # a guest that can't be read has no sample.
             LOG.debug("Guest %s can't be played: %s", guest.name, error)
