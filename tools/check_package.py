@@ -45,6 +45,7 @@ import pathlib
 import sys
 
 import nova
+import nova.cmd.compute  # selects how Nova runs threads, so before all else
 import nova_xen_overcommit
 
 ours, novas = (pathlib.Path(name).resolve() for name in sys.argv[1:])
@@ -67,7 +68,6 @@ for handler, name in names:
 )
 assert validators.load().register()
 
-import nova.cmd.compute
 from nova_xen_overcommit.virt import bootstrap
 
 bootstrap.prepare()
@@ -88,7 +88,7 @@ def run(*command: object, cwd: pathlib.Path) -> str:
     :raises SystemExit: the command failed.
     """
     words = [str(word) for word in command]
-    print("+", " ".join(words)[:200], flush=True)
+    print("+", " ".join(words).partition("\n")[0], flush=True)
     done = subprocess.run(words, cwd=cwd, stdout=subprocess.PIPE, text=True)
     if done.returncode:
         print(done.stdout)

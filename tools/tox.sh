@@ -12,5 +12,5 @@ index=$(.venv/bin/python -m pip config get global.index-url 2> /dev/null) \
 if [ -n "$index" ] && [ -z "${UV_DEFAULT_INDEX:-}" ]; then
     export UV_DEFAULT_INDEX="$index"
 fi
-export UV_NATIVE_TLS="${UV_NATIVE_TLS:-true}"
+export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-true}"
 exec .venv/bin/tox "$@"
