@@ -6,9 +6,9 @@ set -eu
 
 status=0
 for script; do
-    shell=sh
+    shell="sh"
     if head -n 1 "$script" | grep -q bash; then
-        shell=bash
+        shell="bash"
     fi
     "$shell" -n "$script" || status=1
 done

@@ -191,7 +191,8 @@ def check_in_nova(
     wheel: pathlib.Path, checkout: pathlib.Path, work: pathlib.Path
 ) -> None:
     """Check each way of installing ours with each way of installing Nova."""
-    site = pathlib.Path(importlib.metadata.distribution("nova").locate_file(""))
+    nova = importlib.metadata.distribution("nova")
+    site = pathlib.Path(str(nova.locate_file("")))
     editable = ("--no-build-isolation", "--editable", checkout)
     command = (sys.executable, "-P", "-c", WITH_NOVA)
     install(wheel, cwd=work)
@@ -204,7 +205,7 @@ def check_in_nova(
         install(wheel, cwd=work)
         run(*command, site, source, cwd=work)
     finally:
-        install(f"nova=={importlib.metadata.version('nova')}", cwd=work)
+        install(f"nova=={nova.version}", cwd=work)
         run(
             *("uv", "pip", "uninstall", "--python", sys.executable),
             NAME,

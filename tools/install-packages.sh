@@ -27,6 +27,7 @@ wanted() {
 
 missing() {
     wanted "$@" | while read -r name; do
+        # shellcheck disable=SC2016 # dpkg-query's own variable
         state=$(dpkg-query -W -f '${db:Status-Status}' "$name" 2>&1) || state=
         [ "$state" = installed ] || echo "$name"
     done
@@ -43,11 +44,11 @@ as_root=
 if [ "$(id -u)" != 0 ]; then
     as_root=sudo
     command -v sudo > /dev/null || {
-        echo "As root, please: apt-get install" $names >&2
+        echo "As root, please: apt-get install $names" >&2
         exit 1
     }
 fi
-echo "Installing" $names
+echo "Installing $names"
 export DEBIAN_FRONTEND=noninteractive
 # shellcheck disable=SC2086 # names and the prefix are lists of words
 $as_root apt-get update -qq

@@ -8,7 +8,6 @@ every check was good.
 """
 
 import argparse
-from collections.abc import Iterable, Sequence
 import concurrent.futures
 import dataclasses
 import os
@@ -19,6 +18,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterable, Sequence
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 LOGS = ROOT / ".tox" / "logs"

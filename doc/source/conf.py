@@ -2,7 +2,7 @@
 """Sphinx configuration of the documentation."""
 
 project = "nova_xen_overcommit"
-copyright = "nova_xen_overcommit developers"  # noqa: A001
+copyright = "nova_xen_overcommit developers"
 
 extensions = [
     "openstackdocstheme",

@@ -2,7 +2,7 @@
 """Sphinx configuration of the release notes."""
 
 project = "nova_xen_overcommit release notes"
-copyright = "nova_xen_overcommit developers"  # noqa: A001
+copyright = "nova_xen_overcommit developers"
 
 extensions = [
     "openstackdocstheme",

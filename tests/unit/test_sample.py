@@ -18,10 +18,8 @@ class SampleTestCase(unittest.TestCase):
     def test_the_sample_is_what_the_generator_writes(self) -> None:
         # Given the options of today, written by the generator
         with tempfile.NamedTemporaryFile("r") as output:
-            generator.main(
-                ["--config-file", str(GENERATOR)]
-                + ["--output-file", output.name]
-            )
+            options = ["--config-file", str(GENERATOR)]
+            generator.main([*options, "--output-file", output.name])
             written = output.read()
 
         # Then the sample in the repository is the same; otherwise run
