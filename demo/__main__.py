@@ -64,8 +64,8 @@ class Demo:
             "Cinder; the guests' insides, played after "
             f"{_SCENARIO.parent.name}/{_SCENARIO.name}. There a balloon\n"
             "moves in no time; on Xen it takes seconds per GiB. Waiting "
-            "times that are minutes by default are\nseconds here, and the "
-            "promise may reach 6 times the memory (default 4).\n",
+            "times that are minutes by default are\nseconds here; sizes "
+            "and limits are the defaults.\n",
             markup=False,
         )
 
@@ -121,8 +121,12 @@ def main() -> int:
         try:
             demo.run()
         except RuntimeError as error:
-            sys.stderr.write(f"{error}\nThe demo failed.\n")
+            sys.stderr.write(
+                f"{error}\nThe demo failed; see {out / 'demo.log'}\n"
+            )
             return 1
+        except KeyboardInterrupt:
+            return 130
     outcome = demo.outcome
     if outcome is None:
         return 1

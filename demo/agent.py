@@ -26,9 +26,6 @@ IN_A_HURRY: dict[str, Any] = {
     "demand_decay_s": 5.0,
     "history_s": 60,
 }
-# The only limit that is widened: by default a host promises at most 4 times
-# its memory.
-WIDENED: dict[str, Any] = {"max_overcommit_ratio": 6.0}
 
 
 def configure(uri: str, socket: Path, scenario: Path) -> cfg.ConfigOpts:
@@ -36,16 +33,12 @@ def configure(uri: str, socket: Path, scenario: Path) -> cfg.ConfigOpts:
     conf = cfg.ConfigOpts()
     options.register_opts(conf)
     conf([], project="nova", default_config_files=[], default_config_dirs=[])
-    chosen = (
-        IN_A_HURRY
-        | WIDENED
-        | {
-            "connection_uri": uri,
-            "agent_socket": str(socket),
-            "sensors": ["simulated"],
-            "simulated_scenario": str(scenario),
-        }
-    )
+    chosen = IN_A_HURRY | {
+        "connection_uri": uri,
+        "agent_socket": str(socket),
+        "sensors": ["simulated"],
+        "simulated_scenario": str(scenario),
+    }
     for name, value in chosen.items():
         conf.set_override(name, value, group="xen_overcommit")
     return conf
