@@ -12,12 +12,12 @@ import os
 import re
 import secrets
 import select
+import subprocess
 import sys
 import termios
 import threading
 import time
 import tty
-import xml.etree.ElementTree
 
 import libvirt
 
@@ -26,17 +26,13 @@ _answer = threading.Lock()
 
 
 def _terminal(connection: libvirt.virConnect, guest: str) -> str:
-    domain = connection.lookupByName(guest)
-    tree = xml.etree.ElementTree.fromstring(domain.XMLDesc())
-    kind = tree.findtext("os/type")
-    node = None
-    if kind == "hvm":
-        node = tree.find("devices/serial/source")
-    if node is None:
-        node = tree.find("devices/console/source")
-    if node is None:
-        raise LookupError(f"{guest} has no console")
-    return node.get("path")
+    """Path of the terminal of the guest's paravirtual console."""
+    number = connection.lookupByName(guest).ID()
+    path = f"/local/domain/{number}/console/tty"
+    told = subprocess.run(
+        ["xenstore-read", path], capture_output=True, text=True, check=True
+    )
+    return told.stdout.strip()
 
 
 def _converse(path: str, command: str, timeout_s: float) -> tuple[str, int]:
