@@ -7,7 +7,7 @@ from typing import Any
 from lxml import etree
 from nova.virt.libvirt import host as libvirt_host
 
-from nova_xen_overcommit.virt import xen_guest
+from nova_xen_overcommit.virt import xen_guest, xen_paths
 
 DOMAIN_0 = 0
 _KIB = 1024
@@ -52,9 +52,11 @@ class XenHost(libvirt_host.Host):
 
     @functools.cached_property
     def hvm_paths(self) -> xen_guest.HvmPaths:
-        """Give hvmloader and emulator, as the hypervisor names them."""
+        """Give hvmloader and emulator of this host."""
         xml = self.get_connection().getCapabilities()
-        return xen_guest.HvmPaths.from_capabilities(etree.fromstring(xml))
+        return xen_paths.existing(
+            xen_guest.HvmPaths.from_capabilities(etree.fromstring(xml))
+        )
 
     def _cpus(self) -> int:
         return int(self._get_hardware_info()[2])

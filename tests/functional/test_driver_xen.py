@@ -97,10 +97,8 @@ class TestXen(test_driver.DriverTestCase):
         self.start_host("compute1")
         domain = self.domain(self.boot_image(self.image()))
         self.assertEqual("hvm", domain.findtext("os/type"))
-        loader = domain.findtext("os/loader")
-        self.assertEqual("/usr/lib/xen-4.17/boot/hvmloader", loader)
-        emulator = domain.findtext("devices/emulator")
-        self.assertEqual("/usr/libexec/xen-qemu-system-i386", emulator)
+        self.assertIn("hvmloader", domain.findtext("os/loader"))
+        self.assertIn("qemu-system", domain.findtext("devices/emulator"))
         self.assertEqual("hvm", self.agent.requests[-1].os_type)
 
     def test_hvm_with_a_config_drive(self) -> None:
