@@ -48,9 +48,11 @@ if [ "$(id -u)" != 0 ]; then
         exit 1
     }
 fi
-echo "Installing $names"
+# shellcheck disable=SC2086 # names are words, to be shown in one line
+echo "Installing" $names
 export DEBIAN_FRONTEND=noninteractive
 # shellcheck disable=SC2086 # names and the prefix are lists of words
 $as_root apt-get update -qq
 # shellcheck disable=SC2086
-$as_root apt-get install -qq -y --no-install-recommends $names
+$as_root apt-get install -qq -y --no-install-recommends \
+    -o Dpkg::Use-Pty=0 $names > /dev/null
