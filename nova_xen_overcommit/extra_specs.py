@@ -5,10 +5,10 @@ The module itself needs no Nova; only :func:`register`, the entry point in
 ``nova.api.extra_spec_validators``, does.
 """
 
-from collections.abc import Mapping
 import dataclasses
 import math
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from nova_xen_overcommit import exception

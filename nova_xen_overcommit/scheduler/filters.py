@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The scheduler's filter: refuses hosts that can't make room."""
 
-from collections.abc import Callable, Iterable, Iterator
 import time
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import nova.conf
@@ -37,6 +37,8 @@ class XenOvercommitFilter(filters.BaseHostFilter):
 
     def __init__(self, wall_clock_s: Callable[[], float] = time.time) -> None:
         super().__init__()
+        # Made when the scheduler starts: wrong values end it then.
+        conf.check(CONF)
         self._wall_clock_s = wall_clock_s
 
     def filter_all(

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The scheduler's weigher: prefers hosts with most idle memory."""
 
-from collections.abc import Callable, Sequence
 import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import nova.conf
@@ -29,6 +29,7 @@ class XenOvercommitWeigher(weights.BaseHostWeigher):
 
     def __init__(self, wall_clock_s: Callable[[], float] = time.time) -> None:
         super().__init__()
+        conf.check(CONF)
         self._wall_clock_s = wall_clock_s
 
     def weight_multiplier(self, host_state: Any) -> float:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The filter's decision, rule by rule, and what no input may break."""
 
-from typing import Any
 import unittest
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st

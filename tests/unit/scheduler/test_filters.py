@@ -4,6 +4,7 @@
 import logging
 import unittest
 
+from nova_xen_overcommit import exception
 from nova_xen_overcommit.scheduler import filters
 from tests.unit.scheduler import nova_objects, world
 
@@ -151,3 +152,15 @@ class OptionsTest(FilterTestCase):
         # When time goes on by a second, then it shall NOT pass
         later = filters.XenOvercommitFilter(lambda: world.NOW_S + 1)
         self.assertFalse(later.host_passes(state, spec))
+
+    def test_wrong_options_end_the_scheduler_at_its_start(self) -> None:
+        # Given two options that contradict each other
+        group = "xen_overcommit"
+        self.addCleanup(filters.CONF.clear_override, "floor_share", group)
+        filters.CONF.set_override("floor_share", 0.9, group)
+        # When the scheduler makes its filters
+        # Then the error names them
+        with self.assertRaisesRegex(
+            exception.InvalidConfiguration, "floor_share"
+        ):
+            filters.XenOvercommitFilter()

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The host report's way through ComputeNode.stats, and what stops it."""
+
+import dataclasses
+import json
+import unittest
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nova_xen_overcommit import exception, report
+from nova_xen_overcommit.report import HostReport
+from tests.unit.scheduler import world
+
+SIZES = [
+    field.name
+    for field in dataclasses.fields(HostReport)
+    if field.name.endswith("_mib")
+]
+
+
+def text_of(**changes: Any) -> str:
+    """Give the report's text with fields changed, unchecked."""
+    values = {**world.REPORT.to_dict(), **changes}
+    return json.dumps({k: v for k, v in values.items() if v is not ...})
+
+
+def read(text: Any) -> HostReport | None:
+    return HostReport.from_stats({report.STATS_KEY: text})
+
+
+class RoundTripTest(unittest.TestCase):
+    def test_what_goes_in_comes_out(self) -> None:
+        stats = world.REPORT.to_stats()
+        self.assertEqual([report.STATS_KEY], list(stats))
+        self.assertEqual(world.REPORT, HostReport.from_stats(stats))
+
+    def test_stats_are_text_of_moderate_length(self) -> None:
+        # Nova keeps all stats of a node in one column.
+        (text,) = world.REPORT.to_stats().values()
+        self.assertIsInstance(text, str)
+        self.assertLess(len(text), 1024)
+
+    @given(
+        st.lists(
+            st.integers(0, report.MAX_MIB),
+            min_size=len(SIZES),
+            max_size=len(SIZES),
+        ),
+        st.floats(0, 1e12, allow_nan=False),
+    )
+    def test_any_sizes(self, sizes: list[int], time_s: float) -> None:
+        values = dict(zip(SIZES, sizes, strict=True))
+        values["usable_mib"] = min(
+            values["usable_mib"], values["physical_mib"]
+        )
+        made = world.a_report(time_s=time_s, **values)
+        self.assertEqual(made, HostReport.from_stats(made.to_stats()))
+
+    def test_no_report(self) -> None:
+        for stats in (
+            None,
+            {},
+            {"num_instances": "3"},
+            {report.STATS_KEY: ""},
+        ):
+            with self.subTest(stats=stats):
+                self.assertIsNone(HostReport.from_stats(stats))
+
+
+class DisbeliefTest(unittest.TestCase):
+    def assert_refused(self, words: str, text: Any) -> None:
+        with self.assertRaisesRegex(exception.InvalidReport, words):
+            read(text)
+
+    def test_another_version(self) -> None:
+        for version in (0, 2, "1", 1.0, True, None, ...):
+            with self.subTest(version=version):
+                self.assert_refused("version", text_of(version=version))
+
+    def test_a_field_of_the_same_version_that_is_unknown(self) -> None:
+        self.assertEqual(world.REPORT, read(text_of(colour="blue")))
+
+    def test_a_missing_field(self) -> None:
+        for name in world.REPORT.to_dict():
+            with self.subTest(name=name):
+                self.assert_refused(name, text_of(**{name: ...}))
+
+    def test_sizes_that_cant_be(self) -> None:
+        for name in SIZES:
+            for value in (-1, report.MAX_MIB + 1, 1.5, "7", None, True):
+                with self.subTest(name=name, value=value):
+                    self.assert_refused(name, text_of(**{name: value}))
+
+    def test_numbers_that_cant_be(self) -> None:
+        for name in ("time_s", "max_ratio", "floor_share", "start_share"):
+            for value in (-1, float("nan"), float("inf"), "1", None):
+                with self.subTest(name=name, value=value):
+                    self.assert_refused(name, text_of(**{name: value}))
+
+    def test_words_that_cant_be(self) -> None:
+        self.assert_refused("state", text_of(state="fine"))
+        self.assert_refused("mode", text_of(mode="turbo"))
+        self.assert_refused(
+            "require_guest_swap", text_of(require_guest_swap=1)
+        )
+
+    def test_more_usable_than_physical(self) -> None:
+        self.assert_refused(
+            "usable_mib", text_of(usable_mib=4097, physical_mib=4096)
+        )
+
+    def test_what_is_no_report_at_all(self) -> None:
+        whole = text_of()
+        for text in (
+            whole[:-1],
+            whole[: len(whole) // 2],
+            "x",
+            "[]",
+            "1",
+            "null",
+            "[" * 10000,
+            "x" * (report.MAX_TEXT_CHARS + 1),
+            7,
+            b"{}",
+        ):
+            with (
+                self.subTest(text=str(text)[:30]),
+                self.assertRaises(exception.InvalidReport),
+            ):
+                read(text)
+
+    @given(st.text('{}[]":,0123456789.truefalsn v', max_size=200))
+    def test_any_text_is_a_report_or_refused(self, text: str) -> None:
+        try:
+            read(text)
+        except exception.InvalidReport as error:
+            self.assertLess(len(str(error)), 400)
+
+
+class AgeTest(unittest.TestCase):
+    def test_age_and_a_clock_ahead(self) -> None:
+        made = world.a_report(time_s=100.0)
+        self.assertEqual(20.0, made.age_s(120.0))
+        self.assertEqual(-5.0, made.age_s(95.0))
+
+
+class CacheTest(unittest.TestCase):
+    def test_the_same_text_is_parsed_once(self) -> None:
+        text = text_of(time_s=12345.678)
+        self.assertIs(read(text), read(str(text)))
