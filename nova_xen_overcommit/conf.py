@@ -443,8 +443,10 @@ ALL_OPTS = [*COMMON_OPTS, *AGENT_OPTS, *SCHEDULER_OPTS]
 
 def register_opts(conf: cfg.ConfigOpts) -> None:
     """Register all options on ``conf``; harmless when done twice."""
-    conf.register_group(GROUP)
-    conf.register_opts(ALL_OPTS, group=GROUP)
+    # A group of its own: registered groups keep the values that are set.
+    group = cfg.OptGroup(GROUP.name, title=GROUP.title, help=GROUP.help)
+    conf.register_group(group)
+    conf.register_opts(ALL_OPTS, group=GROUP.name)
 
 
 def list_opts() -> list[tuple[cfg.OptGroup, list[cfg.Opt]]]:
