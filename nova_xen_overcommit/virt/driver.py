@@ -109,7 +109,7 @@ class XenOvercommitDriver(libvirt_driver.LibvirtDriver):
     def _get_volume_config(self, *args: Any, **kwargs: Any) -> Any:
         config = super()._get_volume_config(*args, **kwargs)
         if CONF.libvirt.virt_type == xen_patches.XEN:
-            return xen_devices.convert_disk(config, emulated=True)
+            return xen_devices.convert_disk(config, emulated=False)
         return config
 
     # Starts: each goes through one of these three.

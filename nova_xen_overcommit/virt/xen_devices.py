@@ -88,9 +88,10 @@ def convert(device: Any, *, emulated: bool) -> Any | None:
 def convert_disk(disk: Any, emulated: bool) -> Any:
     """Give the disk as libxl takes it.
 
-    Raw images and block devices go through blkback (``phy``), which needs
-    no process in dom0; other formats need QEMU. A guest without emulated
-    devices sees a CD-ROM as a read-only disk.
+    Block devices, and raw images of guests without a QEMU of their own, go
+    through blkback (``phy``), which needs no process in dom0; all else is
+    QEMU's. A guest without emulated devices sees a CD-ROM as a read-only
+    disk.
     """
     for name in _DISK_UNKNOWN:
         if hasattr(disk, name):
@@ -99,7 +100,7 @@ def convert_disk(disk: Any, emulated: bool) -> Any:
         disk.source_device = "disk"
         disk.readonly = True
     disk.driver_format = disk.driver_format or "raw"
-    disk.driver_name = _disk_driver(disk)
+    disk.driver_name = _disk_driver(disk, emulated)
     return disk
 
 
@@ -129,11 +130,14 @@ def with_one_console(devices: Sequence[Any]) -> list[Any]:
     return [*rest, *(consoles[:1] or [_console()])]
 
 
-def _disk_driver(disk: Any) -> str:
-    local = disk.source_type in ("file", "block")
-    raw = disk.driver_format == "raw"
-    # An emulated CD-ROM is QEMU's in any case.
-    return "phy" if local and raw and disk.source_device != "cdrom" else "qemu"
+def _disk_driver(disk: Any, emulated: bool) -> str:
+    if disk.driver_format != "raw" or disk.source_device == "cdrom":
+        return "qemu"
+    if disk.source_type == "block":
+        return "phy"
+    # An image file needs a hotplug script for its loop device; that isn't
+    # worth it where there is a QEMU anyway.
+    return "phy" if disk.source_type == "file" and not emulated else "qemu"
 
 
 def _console() -> Any:

@@ -81,7 +81,7 @@ HVM = f"""<domain type="xen">{HEAD}
   <clock offset="utc"/>
   <devices>
     <emulator>/usr/libexec/xen-qemu-system-i386</emulator>
-    {DISKS}
+    {DISKS.replace("phy", "qemu")}
     <disk type="file" device="cdrom">
       <driver name="qemu" type="raw"/>
       <source file="/instances/disk.config"/>
@@ -174,8 +174,10 @@ class ConvertTestCase(unittest.TestCase):
         guest = nova_guests.guest(kernel=True)
         guest.devices[0].source_type = "block"
         guest.devices[0].driver_format = "raw"
-        xen_guest.convert(guest, xen_guest.Kind.PV, PATHS)
-        self.assertEqual("phy", guest.devices[0].driver_name)
+        for kind in (xen_guest.Kind.PV, xen_guest.Kind.HVM):
+            xen_guest.convert(guest, kind, PATHS)
+            disk = next(d for d in guest.devices if d.root_name == "disk")
+            self.assertEqual("phy", disk.driver_name)
 
 
 class KindTestCase(unittest.TestCase):
