@@ -150,6 +150,12 @@ SYMBOLS = (
     Symbol(f"{_HOST}._get_hardware_info", "CPUs of Xen", "self"),
     Symbol(f"{_HOST}._get_avail_memory_kb", "free memory of the host", ""),
     Symbol(f"{_HOST}._get_domain", "suspended guests", "self instance"),
+    Symbol(f"{_HOST}.get_guest", "migration of Xen guests", "self instance"),
+    Symbol(
+        "nova.virt.libvirt.guest:Guest.migrate",
+        "migration of Xen guests",
+        "self destination migrate_uri migrate_disks destination_xml flags",
+    ),
     Symbol(f"{_HOST}.get_connection", "memory of Xen", "self"),
     Symbol(
         f"{_VIF}LibvirtGenericVIFDriver.get_config",

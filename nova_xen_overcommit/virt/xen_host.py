@@ -7,7 +7,7 @@ from typing import Any
 from lxml import etree
 from nova.virt.libvirt import host as libvirt_host
 
-from nova_xen_overcommit.virt import xen_guest, xen_paths
+from nova_xen_overcommit.virt import xen_guest, xen_instance, xen_paths
 
 DOMAIN_0 = 0
 _KIB = 1024
@@ -21,6 +21,10 @@ class XenHost(libvirt_host.Host):
         """Give all domains but Domain-0, which is no instance."""
         domains = super().list_instance_domains(only_running=only_running)
         return [domain for domain in domains if domain.ID() != DOMAIN_0]
+
+    def get_guest(self, instance: Any) -> Any:
+        """Give the instance's domain."""
+        return xen_instance.XenInstance(self._get_domain(instance))
 
     def get_available_cpus(self) -> set[int]:
         """Give the host's CPUs; libxl has no CPU map to ask."""

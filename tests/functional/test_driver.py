@@ -87,6 +87,18 @@ class DriverTestCase(base.FunctionalTestCase):
         for compute in self.computes.values():
             compute.manager.update_available_resource(context)
 
+    def starts_of(self, uuid: str) -> list[str]:
+        """Give what began and ended of an instance's reservations."""
+        # The server notices the closed connection a moment later.
+        deadline_s = time.monotonic() + 5
+        while self.agent.held and time.monotonic() < deadline_s:
+            time.sleep(0.05)
+        return [
+            event
+            for event, seen_uuid, what in self.agent.events
+            if seen_uuid == uuid and what == "start"
+        ]
+
     def _get_connection(self, *args: Any, **kwargs: Any) -> Any:
         connection = super()._get_connection(*args, **kwargs)
         if self.connection_class is not None:
@@ -170,7 +182,7 @@ class TestOvercommit(DriverTestCase):
     def test_the_reservation_ends_with_the_start(self) -> None:
         self.start_host("compute1")
         server = self.boot()
-        self.assertEqual(["begin", "end"], self._starts_of(server["id"]))
+        self.assertEqual(["begin", "end"], self.starts_of(server["id"]))
 
     def test_more_instances_than_memory(self) -> None:
         # Given a 4 GiB host with a promise of 12 GiB
@@ -230,7 +242,7 @@ class TestOvercommit(DriverTestCase):
         self.assertEqual(3, len(self.agent.requests))
         self._reboot_server(server, hard=False)
         self.assertEqual(4, len(self.agent.requests))
-        self.assertEqual(4, self._starts_of(server["id"]).count("end"))
+        self.assertEqual(4, self.starts_of(server["id"]).count("end"))
 
     def test_suspend_and_resume_come_back_with_the_same_memory(self) -> None:
         self.start_host("compute1")
@@ -263,17 +275,6 @@ class TestOvercommit(DriverTestCase):
             context, [server["id"]]
         )
         return str(faults[0].message)
-
-    def _starts_of(self, uuid: str) -> list[str]:
-        # The server notices the closed connection a moment later.
-        deadline_s = time.monotonic() + 5
-        while self.agent.held and time.monotonic() < deadline_s:
-            time.sleep(0.05)
-        return [
-            event
-            for event, seen_uuid, what in self.agent.events
-            if seen_uuid == uuid and what == "start"
-        ]
 
 
 class TestWithoutAgent(DriverTestCase):
