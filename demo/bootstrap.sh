@@ -16,29 +16,40 @@ python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
     exit 1
 }
 
-# What the environment is made from; also where it is, since a virtual
-# environment can't be moved.
-made_from() {
+run() {
+    "$@" >> $log 2>&1 || {
+        tail -n 20 $log >&2
+        echo "Installing failed; see $log" >&2
+        exit 1
+    }
+}
+
+# Does step $1 unless what it is made from, on standard input, is as it was.
+step() {
+    made_from=$(sha256sum)
+    if [ "$(cat "$venv/made-$1" 2> /dev/null)" != "$made_from" ]; then
+        "$1"
+        echo "$made_from" > "$venv/made-$1"
+    fi
+}
+
+environment() {
+    echo "Installing Nova, Placement and libvirt-python into $venv;" \
+        "log: $log"
+    rm -rf $venv
+    python3 -m venv $venv
+    run $venv/bin/pip install --disable-pip-version-check \
+        -r demo/requirements.txt
+}
+
+package() {
+    run $venv/bin/pip install --disable-pip-version-check --no-deps -e .
+}
+
+# A virtual environment can't be moved, so its place counts too.
+{
     pwd
     python3 --version
-    cat demo/requirements.txt pyproject.toml requirements.txt
-}
-wanted=$(made_from | sha256sum)
-if [ "$(cat $venv/made-from 2> /dev/null)" = "$wanted" ]; then
-    exit 0
-fi
-
-echo "Installing Nova, Placement and libvirt-python into $venv;" \
-    "log: $log"
-rm -rf $venv
-python3 -m venv $venv
-{
-    $venv/bin/pip install --disable-pip-version-check \
-        -r demo/requirements.txt &&
-        $venv/bin/pip install --disable-pip-version-check --no-deps -e .
-} > $log 2>&1 || {
-    tail -n 20 $log >&2
-    echo "Installing failed; see $log" >&2
-    exit 1
-}
-echo "$wanted" > $venv/made-from
+    cat demo/requirements.txt
+} | step environment
+cat pyproject.toml setup.cfg | step package

@@ -70,10 +70,7 @@ def _draw_host(
         color="red",
         label="memory that guests can have",
     )
-    axes.set_title(
-        f"{host.HOST_MIB} MiB host: what guests hold, stacked", loc="right"
-    )
-    axes.set_ylabel("MiB")
+    axes.set_ylabel(f"MiB held on a host of {host.HOST_MIB}, stacked")
     axes.set_xlim(0, times_s[-1])
     axes.legend(loc="center left", fontsize=8)
 

@@ -18,6 +18,7 @@ monkey_patch.patch()
 
 import dataclasses  # noqa: E402
 import sys  # noqa: E402
+import threading  # noqa: E402
 import time  # noqa: E402
 import unittest  # noqa: E402
 from collections.abc import Callable  # noqa: E402
@@ -26,6 +27,7 @@ from typing import Any  # noqa: E402
 
 import nova.conf  # noqa: E402
 import nova.virt  # noqa: E402
+from nova import context  # noqa: E402
 from nova.tests.functional import integrated_helpers  # noqa: E402
 
 from demo import host  # noqa: E402
@@ -43,6 +45,7 @@ _FILTERS = [
 _OURS = "nova_xen_overcommit.scheduler"
 _START_WITHIN_S = 60.0
 _POLL_S = 0.1
+_UPDATE_EVERY_S = 1.0
 _TRACEBACK = "Traceback (most recent call last)"
 
 
@@ -75,17 +78,12 @@ class Stack(integrated_helpers.ProviderUsageBaseTestCase):  # type: ignore[misc]
         self._compute = self._start_compute(_COMPUTE)
         self._flavor = self._make_flavor()
         self._provider = self._get_provider_uuid_by_host(_COMPUTE)
+        self._keep_updating()
 
     def _configure(self) -> None:
         paste = Path(sys.prefix, "etc", "nova", "api-paste.ini")
         self.flags(api_paste_config=str(paste), group="wsgi")
-        # Nova's own periodic task, each second instead of each minute.
-        self.flags(
-            periodic_enable=True,
-            periodic_fuzzy_delay=0,
-            update_resources_interval=1,
-            reserved_host_memory_mb=host.RESERVED_MIB,
-        )
+        self.flags(reserved_host_memory_mb=host.RESERVED_MIB)
         self.flags(connection_uri=self._where.uri, group="libvirt")
         self.flags(
             enabled_filters=_FILTERS,
@@ -106,6 +104,25 @@ class Stack(integrated_helpers.ProviderUsageBaseTestCase):  # type: ignore[misc]
         )
         # Nobody should believe the quota was what refused.
         self.flags(instances=-1, cores=-1, ram=-1, group="quota")
+
+    def _keep_updating(self) -> None:
+        """Run nova-compute's periodic task each second, not each minute.
+
+        Nova's own timer would run it without saying in which cell: in one
+        process with cell 0, that is the cell that was used last.
+        """
+        admin = context.get_admin_context()
+        context.set_target_cell(admin, self.cell_mappings["cell1"])
+        leaving = threading.Event()
+
+        def update() -> None:
+            while not leaving.wait(_UPDATE_EVERY_S):
+                self._compute.manager.update_available_resource(admin)
+
+        thread = threading.Thread(target=update, name="updates", daemon=True)
+        thread.start()
+        self.addCleanup(thread.join, 10.0)
+        self.addCleanup(leaving.set)
 
     def _make_flavor(self) -> str:
         flavor = self._build_flavor(
