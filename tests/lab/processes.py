@@ -24,7 +24,9 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """A clean environment that carries the mark."""
     kept = ("PATH", "HOME", "LANG", "TMPDIR")
     env = {name: os.environ[name] for name in kept if name in os.environ}
-    return {**env, **(extra or {}), _MARK: str(paths.run())}
+    # setproctitle, used by the services, would overwrite the mark.
+    mark = {_MARK: str(paths.run()), "SPT_NOENV": "1"}
+    return {**env, **(extra or {}), **mark}
 
 
 def start(

@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A thin client of the lab's cloud: only what the lab asks of it."""
+
+from collections.abc import Mapping
+import json
+import pathlib
+import time
+from typing import Any
+import urllib.error
+import urllib.request
+
+from . import settings as lab_settings
+from . import steps
+
+_PATHS = {
+    "keystone": "/v3",
+    "placement": "",
+    "glance": "/v2",
+    "neutron": "/v2.0",
+    "nova": "/v2.1",
+}
+_TYPES = {
+    "placement": "placement",
+    "glance": "image",
+    "neutron": "network",
+    "nova": "compute",
+}
+
+
+class CloudError(steps.LabError):
+    """An API refused; ``code`` is HTTP's."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class Cloud:
+    """OpenStack's APIs as the user ``admin``."""
+
+    def __init__(self, settings: lab_settings.Settings) -> None:
+        self._settings = settings
+        self._token = ""
+
+    def _authenticate(self) -> None:
+        domain = {"id": "default"}
+        user = {
+            "name": "admin",
+            "domain": domain,
+            "password": self._settings.secret,
+        }
+        body = {
+            "auth": {
+                "identity": {
+                    "methods": ["password"],
+                    "password": {"user": user},
+                },
+                "scope": {"project": {"name": "admin", "domain": domain}},
+            }
+        }
+        url = f"{self._settings.url('keystone')}/v3/auth/tokens"
+        _, headers = self._send("POST", url, json.dumps(body).encode(), {})
+        self._token = headers["X-Subject-Token"]
+
+    @staticmethod
+    def _send(
+        method: str, url: str, data: bytes | None, headers: Mapping[str, str]
+    ) -> tuple[bytes, Any]:
+        request = urllib.request.Request(
+            url,
+            data,
+            {"Content-Type": "application/json", **headers},
+            method=method,
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=120) as answer:
+                return answer.read(), answer.headers
+        except urllib.error.HTTPError as error:
+            text = error.read().decode(errors="replace")[:800]
+            message = f"{method} {url}: {error.code} {text}"
+            raise CloudError(error.code, message) from error
+        except OSError as error:
+            raise CloudError(0, f"{method} {url}: {error}") from error
+
+    def call(
+        self,
+        service: str,
+        method: str,
+        path: str,
+        body: object = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
+        """One request; gives the answer's JSON, None where there is none.
+
+        :raises CloudError: the API refused or isn't there.
+        """
+        if not self._token:
+            self._authenticate()
+        data = body if isinstance(body, bytes) else None
+        if body is not None and data is None:
+            data = json.dumps(body).encode()
+        url = self._settings.url(service) + _PATHS[service] + path
+        versions = {
+            "X-Auth-Token": self._token,
+            "OpenStack-API-Version": (
+                "compute 2.90" if service == "nova" else "placement 1.39"
+            ),
+        }
+        told, _ = self._send(
+            method, url, data, {**versions, **(headers or {})}
+        )
+        return json.loads(told) if told else None
+
+    def make_catalog(self) -> None:
+        """Tell Keystone where the other services are."""
+        for name, kind in _TYPES.items():
+            service = self.call(
+                "keystone",
+                "POST",
+                "/services",
+                {"service": {"name": name, "type": kind}},
+            )["service"]
+            path = "/v2.1" if name == "nova" else ""
+            url = self._settings.url(name) + path
+            for interface in ("public", "internal"):
+                endpoint = {
+                    "service_id": service["id"],
+                    "interface": interface,
+                    "region_id": "lab",
+                    "url": url,
+                }
+                self.call(
+                    "keystone", "POST", "/endpoints", {"endpoint": endpoint}
+                )
+
+    def make_image(
+        self,
+        name: str,
+        file: pathlib.Path,
+        disk_format: str,
+        **properties: str,
+    ) -> str:
+        """Upload an image; give its id."""
+        container = disk_format if disk_format in ("aki", "ari") else "bare"
+        image = self.call(
+            "glance",
+            "POST",
+            "/images",
+            {
+                "name": name,
+                "disk_format": disk_format,
+                "container_format": container,
+                "visibility": "public",
+                **properties,
+            },
+        )
+        self.call(
+            "glance",
+            "PUT",
+            f"/images/{image['id']}/file",
+            file.read_bytes(),
+            {"Content-Type": "application/octet-stream"},
+        )
+        return str(image["id"])
+
+    def images(self) -> dict[str, str]:
+        """Ids of images by name."""
+        told = self.call("glance", "GET", "/images")["images"]
+        return {image["name"]: image["id"] for image in told}
+
+    def make_flavor(self, name: str, ram_mib: int, swap_mib: int) -> str:
+        """Make a flavor of one processor; give its id."""
+        flavor = {
+            "name": name,
+            "id": name,
+            "ram": ram_mib,
+            "vcpus": 1,
+            "disk": 0,
+            "swap": swap_mib,
+        }
+        self.call("nova", "POST", "/flavors", {"flavor": flavor})
+        return name
+
+    def boot(self, name: str, image: str, flavor: str) -> str:
+        """Ask for an instance; give its id."""
+        server = {
+            "name": name,
+            "imageRef": image,
+            "flavorRef": flavor,
+            "networks": "none",
+        }
+        told = self.call("nova", "POST", "/servers", {"server": server})
+        return str(told["server"]["id"])
+
+    def server(self, server_id: str) -> dict[str, Any]:
+        """One instance as the API shows it."""
+        told = self.call("nova", "GET", f"/servers/{server_id}")
+        return dict(told["server"])
+
+    def servers(self) -> list[dict[str, Any]]:
+        """All instances."""
+        told = self.call("nova", "GET", "/servers/detail")
+        return list(told["servers"])
+
+    def delete(self, server_id: str) -> None:
+        """Delete an instance; one that isn't there is fine."""
+        try:
+            self.call("nova", "DELETE", f"/servers/{server_id}")
+        except CloudError as error:
+            if error.code != 404:
+                raise
+
+    def wait_settled(
+        self, server_ids: list[str], timeout_s: float
+    ) -> dict[str, str]:
+        """Wait until each is ACTIVE or ERROR; give the states by id."""
+        end = time.monotonic() + timeout_s
+        while True:
+            states = {x["id"]: x["status"] for x in self.servers()}
+            mine = {x: states.get(x, "DELETED") for x in server_ids}
+            if "BUILD" not in mine.values() or time.monotonic() > end:
+                return mine
+            time.sleep(2)
+
+    def wait_gone(self, timeout_s: float, log: pathlib.Path) -> None:
+        """Wait until there is no instance."""
+        steps.wait_until(
+            "deletion of all instances",
+            lambda: not self.servers(),
+            timeout_s,
+            log,
+            pause_s=2,
+        )
+
+    def compute_is_up(self) -> bool:
+        """Whether Nova sees dom0's nova-compute alive."""
+        path = "/os-services?binary=nova-compute"
+        told = self.call("nova", "GET", path)["services"]
+        return any(x["state"] == "up" for x in told)
+
+    def memory(self) -> dict[str, Any]:
+        """Placement's MEMORY_MB inventory of the host."""
+        providers = self.call("placement", "GET", "/resource_providers")
+        found = providers["resource_providers"]
+        if not found:
+            return {}
+        path = f"/resource_providers/{found[0]['uuid']}/inventories"
+        told = self.call("placement", "GET", path)["inventories"]
+        return dict(told.get("MEMORY_MB", {}))

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Guests that take commands at their consoles."""
+
+import concurrent.futures
+import dataclasses
+import itertools
+import json
+import subprocess
+import threading
+
+from . import paths
+from . import processes
+from . import steps
+from . import xenhost
+
+
+class GuestError(steps.LabError):
+    """A guest didn't answer, or its command failed."""
+
+
+class Consoles:
+    """One connection to dom0 over which all consoles are used."""
+
+    def __init__(self, host: xenhost.XenHost) -> None:
+        self._numbers = itertools.count()
+        self._waiting: dict[
+            int, concurrent.futures.Future[dict[str, object]]
+        ] = {}
+        self._lock = threading.Lock()
+        log = (paths.logs() / "consoles.log").open("ab")
+        with log:
+            self._process = subprocess.Popen(
+                host.command("python3 -u /root/lab/consoles.py"),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env=processes.environment(),
+            )
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        assert self._process.stdout
+        for line in self._process.stdout:
+            answer = json.loads(line)
+            with self._lock:
+                waiting = self._waiting.pop(answer["id"])
+            waiting.set_result(answer)
+
+    def ask(self, guest: str, command: str, timeout_s: float) -> str:
+        """Run a command in a guest and give what it printed.
+
+        :raises GuestError: no answer, or it ended with an error.
+        """
+        assert self._process.stdin
+        waiting: concurrent.futures.Future[dict[str, object]]
+        waiting = concurrent.futures.Future()
+        with self._lock:
+            number = next(self._numbers)
+            self._waiting[number] = waiting
+            asked = {
+                "id": number,
+                "guest": guest,
+                "command": command,
+                "timeout_s": timeout_s,
+            }
+            self._process.stdin.write(json.dumps(asked) + "\n")
+            self._process.stdin.flush()
+        try:
+            answer = waiting.result(timeout_s + 60)
+        except TimeoutError as error:
+            raise GuestError(f"{guest}: dom0 doesn't answer") from error
+        if "error" in answer or answer["status"]:
+            raise GuestError(f"{guest}: {command!r}: {answer}")
+        return str(answer["output"])
+
+    def close(self) -> None:
+        """End the connection."""
+        assert self._process.stdin
+        self._process.stdin.close()
+        self._process.terminate()
+        self._process.wait()
+
+
+@dataclasses.dataclass(frozen=True)
+class Guest:
+    """``name`` is the user's, ``domain`` libvirt's."""
+
+    consoles: Consoles
+    name: str
+    uuid: str
+    domain: str
+
+    def run(self, command: str, timeout_s: float = 60) -> str:
+        """Run a shell command inside and give what it printed.
+
+        :raises GuestError: no answer, or it ended with an error.
+        """
+        return self.consoles.ask(self.domain, command, timeout_s)
+
+    def meminfo_kib(self) -> dict[str, int]:
+        """/proc/meminfo."""
+        told = self.run("grep kB /proc/meminfo")
+        pairs = (line.split()[:2] for line in told.splitlines())
+        return {name.rstrip(":"): int(value) for name, value in pairs}
+
+    def boot_id(self) -> str:
+        """Changes when the guest boots anew."""
+        return self.run("cat /proc/sys/kernel/random/boot_id").strip()
+
+    def oom_kills(self) -> int:
+        """How many processes its kernel has killed for want of memory."""
+        told = self.run("grep ^oom_kill /proc/vmstat")
+        return int(told.split()[1])
+
+    def eat(self, mib: int, pause_ms: int = 1000) -> int:
+        """Use memory over and over from now on; give the process id."""
+        told = self.run(
+            f"eat {mib} {pause_ms} >/run/eat.log 2>&1 & echo pid $!"
+        )
+        return int(told.split("pid ")[1].split()[0])
+
+    def eaten_kib(self, pid: int) -> tuple[int, int]:
+        """What an eater has in RAM, and in swap."""
+        told = self.run(f"grep -E '^Vm(RSS|Swap)' /proc/{pid}/status")
+        found = dict(line.split()[:2] for line in told.splitlines())
+        return int(found["VmRSS:"]), int(found["VmSwap:"])
+
+    def eat_passes(self, pid: int) -> int:
+        """How often an eater has touched all of its memory."""
+        told = self.run(f"cat /run/eat.{pid} 2>/dev/null || echo 0")
+        return int(told.split()[0]) if told.split() else 0
+
+    def stop_eating(self) -> None:
+        """Give everything back."""
+        self.run("killall eat 2>/dev/null; true")
