@@ -12,6 +12,10 @@ then
     exit 0
 fi
 tools/install-packages.sh test
+python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
+    echo "Python 3.11 or later is needed" >&2
+    exit 1
+}
 echo "Making .venv"
 rm -rf .venv
 python3 -m venv .venv

@@ -50,9 +50,9 @@ if [ "$(id -u)" != 0 ]; then
 fi
 # shellcheck disable=SC2086 # names are words, to be shown in one line
 echo "Installing" $names
-export DEBIAN_FRONTEND=noninteractive
-# shellcheck disable=SC2086 # names and the prefix are lists of words
 $as_root apt-get update -qq
-# shellcheck disable=SC2086
-$as_root apt-get install -qq -y --no-install-recommends \
-    -o Dpkg::Use-Pty=0 $names > /dev/null
+# sudo passes no environment on.
+# shellcheck disable=SC2086 # names and the prefix are lists of words
+$as_root env DEBIAN_FRONTEND=noninteractive \
+    apt-get install -qq -y --no-install-recommends \
+    -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 $names > /dev/null
