@@ -18,6 +18,9 @@ from nova_xen_overcommit import exception
 
 VERSION = 1
 STATS_KEY = "xen_overcommit"
+# Beside the report: the host's reserved_host_memory_mb, which Nova counts as
+# used and the report doesn't count as committed.
+RESERVED_KEY = "xen_overcommit_reserved_mb"
 
 # 1 PiB: more than any host has, so a figure above it is garbage.
 MAX_MIB = 1 << 30

@@ -8,11 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from nova_xen_overcommit import exception, extra_specs
-from nova_xen_overcommit.report import HostReport
+from nova_xen_overcommit.report import RESERVED_KEY, HostReport
 from nova_xen_overcommit.scheduler.admission import HostFigures, Request
-
-# What the host reserves by Nova's reserved_host_memory_mb, among its stats.
-RESERVED_KEY = "xen_overcommit_reserved_mb"
 
 
 def request_of(spec: Any) -> Request:

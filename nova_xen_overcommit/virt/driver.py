@@ -13,7 +13,7 @@ from nova import conf as nova_conf
 from nova.virt.libvirt import driver as libvirt_driver
 from oslo_log import log as logging
 
-from nova_xen_overcommit import conf
+from nova_xen_overcommit import conf, report
 from nova_xen_overcommit.agent import client, protocol
 from nova_xen_overcommit.virt import (
     facts,
@@ -78,7 +78,9 @@ class XenOvercommitDriver(libvirt_driver.LibvirtDriver):
     def get_available_resource(self, nodename: str) -> dict[str, Any]:
         """Give Nova's figures with the agent's report among the stats."""
         resource: dict[str, Any] = super().get_available_resource(nodename)
-        resource["stats"] = self._publisher.add_stats(resource.get("stats"))
+        stats = dict(resource.get("stats") or {})
+        stats[report.RESERVED_KEY] = str(CONF.reserved_host_memory_mb)
+        resource["stats"] = self._publisher.add_stats(stats)
         return resource
 
     def update_provider_tree(

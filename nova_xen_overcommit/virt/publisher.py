@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What nova-compute tells the scheduler and Placement about memory."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -61,7 +62,11 @@ class Publisher:
         merged = dict(stats or {})
         merged.pop(report_module.STATS_KEY, None)
         report = self.report()
-        return merged | (report.to_stats() if report else {})
+        if report is None:
+            return merged
+        # The filter must not take this host for more than it is.
+        mode = capacity.effective_mode(self._conf.xen_overcommit.mode, report)
+        return merged | dataclasses.replace(report, mode=mode).to_stats()
 
     def set_ratio(
         self, inventory: Mapping[str, Any], host_usable_mib: int

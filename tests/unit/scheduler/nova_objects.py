@@ -6,8 +6,7 @@ from typing import Any
 from nova import objects
 from nova.scheduler import host_manager
 
-from nova_xen_overcommit.report import HostReport
-from nova_xen_overcommit.scheduler import requests
+from nova_xen_overcommit.report import RESERVED_KEY, HostReport
 from tests.unit.scheduler import world
 
 objects.register_all()
@@ -24,7 +23,7 @@ def host_state(
     state.total_usable_ram_mb = world.HOST.total_mib
     state.free_ram_mb = free_mib
     state.num_instances = world.HOST.instances
-    state.stats = {requests.RESERVED_KEY: str(world.RESERVED_MIB), **stats}
+    state.stats = {RESERVED_KEY: str(world.RESERVED_MIB), **stats}
     if report is not None:
         state.stats.update(report.to_stats())
     return state

@@ -6,7 +6,7 @@ import unittest
 from nova.scheduler import host_manager
 
 from nova_xen_overcommit import exception
-from nova_xen_overcommit.report import HostReport
+from nova_xen_overcommit.report import RESERVED_KEY, HostReport
 from nova_xen_overcommit.scheduler import admission, requests
 from tests.unit.scheduler import nova_objects, world
 
@@ -80,7 +80,7 @@ class FiguresOfTest(unittest.TestCase):
     def test_hosts_that_dont_say_their_reserved_memory(self) -> None:
         # Given a host that says nothing, or nonsense, of what it reserves
         # Then the scheduler's own option stands in
-        for stats in ({}, {requests.RESERVED_KEY: "much"}):
+        for stats in ({}, {RESERVED_KEY: "much"}):
             state = nova_objects.host_state()
             state.stats = stats
             with self.subTest(stats=stats):

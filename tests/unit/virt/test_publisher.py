@@ -57,6 +57,22 @@ class PublisherTestCase(unittest.TestCase):
     def test_no_stats_at_all_is_fine(self) -> None:
         self.assertEqual([report.STATS_KEY], [*self.publisher.add_stats(None)])
 
+    def test_the_more_careful_mode_is_what_the_scheduler_hears(self) -> None:
+        for ours, agents, heard in (
+            ("overcommit", "overcommit", "overcommit"),
+            ("balance", "overcommit", "balance"),
+            ("observe", "overcommit", "observe"),
+            ("overcommit", "balance", "balance"),
+        ):
+            with self.subTest(ours=ours, agents=agents):
+                self.conf.set_override("mode", ours, "xen_overcommit")
+                self.source.changes = {"time_s": NOW_S, "mode": agents}
+                found = report.HostReport.from_stats(
+                    self.publisher.add_stats(None)
+                )
+                self.assertIsNotNone(found)
+                self.assertEqual(heard, found.mode)
+
     def test_a_report_that_can_not_be_believed_is_withdrawn(self) -> None:
         old = {report.STATS_KEY: "from before"}
         for failure, age_s in (
