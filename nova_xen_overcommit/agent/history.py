@@ -2,7 +2,7 @@
 """Demand of the guests over time, kept small and in memory."""
 
 import collections
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 # A day in five-minute steps, and no fewer steps for shorter histories.
 STEPS = 288
@@ -16,10 +16,15 @@ class DemandHistory:
         self.step_s = max(_LEAST_STEP_S, history_s / STEPS)
         self._guests: dict[str, collections.OrderedDict[int, int]] = {}
 
-    def add(self, demands_kib: Mapping[str, int], now_s: float) -> None:
-        """Take one pass's demands; guests not named are forgotten."""
+    def add(
+        self,
+        demands_kib: Mapping[str, int],
+        present: Collection[str],
+        now_s: float,
+    ) -> None:
+        """Take one pass's demands; guests not present are forgotten."""
         step = int(now_s // self.step_s)
-        for uuid in set(self._guests) - set(demands_kib):
+        for uuid in set(self._guests) - set(present):
             del self._guests[uuid]
         for uuid, demand_kib in demands_kib.items():
             steps = self._guests.setdefault(uuid, collections.OrderedDict())

@@ -167,14 +167,16 @@ class Reporter:
         settings: Settings,
         now_s: float,
     ) -> None:
-        demands = {u: g.demand_kib for u, g in guests.items() if g.speaks}
-        self._history.add(demands, now_s)
-        known = frozenset(
-            uuid
+        # What a guest needs to boot is no sign of what it will need: its
+        # warm-up counts in full instead, and leaves no history.
+        demands = {
+            uuid: guest.demand_kib
             for uuid, guest in guests.items()
             if not guest.in_full(settings.warm_up_s)
-        )
-        current_kib = sum(demands[uuid] for uuid in known)
+        }
+        self._history.add(demands, guests.keys(), now_s)
+        known = frozenset(demands)
+        current_kib = sum(demands.values())
         due = now_s - self._predicted_s >= _PREDICT_EVERY_S
         if due or known != self._known:
             summed = self._history.summed(sorted(known))

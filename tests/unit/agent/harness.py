@@ -11,7 +11,7 @@ from nova_xen_overcommit.agent.protocol import StartRequest
 from nova_xen_overcommit.agent.reservations import Leases, Reservation
 from nova_xen_overcommit.agent.settings import Settings
 from nova_xen_overcommit.policy.predictors import MaxOf
-from tests.simulator import GIB, SimulatedGuest, SimulatedHost
+from tests.simulator import GIB, MIB, SimulatedGuest, SimulatedHost
 
 QUICK = {
     "mode": "overcommit",
@@ -77,7 +77,9 @@ class Harness:
         self.leases.add(reservation)
         return reservation
 
-    def boot(self, patience_s: float = 60, **more) -> SimulatedGuest:
+    def boot(
+        self, patience_s: float = 60, wants_kib: int = 60 * MIB, **more
+    ) -> SimulatedGuest:
         """Start a guest the way the driver does."""
         reservation = self.ask(**more)
         waited_s = 0.0
@@ -90,6 +92,7 @@ class Harness:
         guest = self.host.start(
             flavor_kib=reservation.request.flavor_kib,
             actual_kib=reservation.granted_kib,
+            wants_kib=wants_kib,
             swap_kib=reservation.request.swap_kib,
             uuid=reservation.request.uuid,
         )

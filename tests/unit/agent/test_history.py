@@ -10,31 +10,39 @@ class HistoryTest(unittest.TestCase):
     def setUp(self) -> None:
         self.history = DemandHistory(history_s=10 * STEPS)
 
+    def add(self, demands_kib: dict[str, int], now_s: float) -> None:
+        self.history.add(demands_kib, demands_kib.keys(), now_s)
+
     def test_the_highest_of_each_step_is_kept(self) -> None:
-        self.history.add({"a": 5}, 0)
-        self.history.add({"a": 9}, 5)
-        self.history.add({"a": 2}, 10)
+        self.add({"a": 5}, 0)
+        self.add({"a": 9}, 5)
+        self.add({"a": 2}, 10)
         self.assertEqual([9, 2], self.history.summed(["a"]))
 
     def test_guests_are_summed_step_by_step(self) -> None:
-        self.history.add({"a": 5, "b": 1}, 0)
-        self.history.add({"a": 2, "b": 7}, 10)
+        self.add({"a": 5, "b": 1}, 0)
+        self.add({"a": 2, "b": 7}, 10)
         self.assertEqual([6, 9], self.history.summed(["a", "b"]))
 
     def test_a_younger_guest_counts_with_its_highest_before(self) -> None:
-        self.history.add({"a": 5}, 0)
-        self.history.add({"a": 5, "b": 7}, 10)
-        self.history.add({"a": 5, "b": 3}, 20)
+        self.add({"a": 5}, 0)
+        self.add({"a": 5, "b": 7}, 10)
+        self.add({"a": 5, "b": 3}, 20)
         self.assertEqual([12, 12, 8], self.history.summed(["a", "b"]))
 
     def test_who_has_left_is_forgotten(self) -> None:
-        self.history.add({"a": 5, "b": 1}, 0)
-        self.history.add({"b": 1}, 10)
+        self.add({"a": 5, "b": 1}, 0)
+        self.add({"b": 1}, 10)
         self.assertEqual([], self.history.summed(["a"]))
+
+    def test_who_is_silent_for_a_while_is_not(self) -> None:
+        self.add({"a": 5}, 0)
+        self.history.add({}, ["a"], 10)
+        self.assertEqual([5], self.history.summed(["a"]))
 
     def test_old_steps_are_dropped(self) -> None:
         for step in range(STEPS + 50):
-            self.history.add({"a": step}, step * 10)
+            self.add({"a": step}, step * 10)
         summed = self.history.summed(["a"])
         self.assertEqual((STEPS, 50), (len(summed), summed[0]))
 

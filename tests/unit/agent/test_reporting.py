@@ -34,6 +34,14 @@ class ReportTest(unittest.TestCase):
             made.promise_mib, made.usable_mib - made.reserve_mib + 500
         )
 
+    def test_what_a_guest_needed_to_boot_is_no_history(self) -> None:
+        self.harness = Harness(warm_up_s=300)
+        guest = self.harness.boot(wants_kib=600 * MIB)
+        self.harness.run(5)
+        guest.wants_kib = 60 * MIB
+        self.harness.run(400)
+        self.assertLess(self.report().peak_mib, 300)
+
     def test_a_start_in_flight_is_committed(self) -> None:
         self.harness.ask()
         self.assertEqual(1024, self.report().committed_mib)
