@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a running control plane is known by: directories, ports, secret."""
 
-from collections.abc import Mapping
 import dataclasses
 import json
 import pathlib
+from collections.abc import Mapping
 
 from .. import paths, processes
 
