@@ -5,9 +5,7 @@ import argparse
 import os
 import sys
 
-from . import lab
-from . import processes
-from . import steps
+from tests.lab import lab, processes, steps
 
 
 def _up(arguments: list[str]) -> int:
@@ -41,13 +39,13 @@ def _down(arguments: list[str]) -> int:
 
 
 def _demo(arguments: list[str]) -> int:
-    from . import demo
+    from tests.lab import demo
 
     return demo.main(arguments)
 
 
 def _check(arguments: list[str]) -> int:
-    from . import check
+    from tests.lab import check
 
     return check.main(arguments)
 

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """A thin client of the lab's cloud: only what the lab asks of it."""
 
-from collections.abc import Mapping
 import json
 import pathlib
 import time
-from typing import Any
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
+from typing import Any
 
-from . import settings as lab_settings
-from . import steps
+from tests.lab import settings as lab_settings
+from tests.lab import steps
 
 _PATHS = {
     "keystone": "/v3",

@@ -6,19 +6,14 @@ empty databases' tables are a cached layer, since making them takes longer
 than starting everything.
 """
 
-from collections.abc import Callable, Mapping, Sequence
 import concurrent.futures
 import pathlib
 import shutil
 import sys
+from collections.abc import Callable, Mapping, Sequence
 
-from . import layers
-from . import openstack_conf
-from . import paths
-from . import processes
-from . import servers
-from . import settings as lab_settings
-from . import steps
+from tests.lab import layers, openstack_conf, paths, processes, servers, steps
+from tests.lab import settings as lab_settings
 
 _PYTHON = (
     "keystone openstack-placement glance neutron nova gunicorn pymysql"
@@ -107,6 +102,11 @@ class ControlPlane:
     def _conf(self, service: str) -> pathlib.Path:
         name = _CONF_NAMES.get(service, f"{service}.conf")
         return self._home(service) / name
+
+    def _conf_files(self, service: str) -> str:
+        """What the service's application reads; Nova's paste file first."""
+        name = self._conf(service).name
+        return f"paste.ini;{name}" if service == "nova" else name
 
     def write_configuration(self) -> None:
         """Write every service's files below ``run/etc``."""
@@ -218,7 +218,7 @@ class ControlPlane:
             {
                 "GUNICORN_CMD_ARGS": f"--config {conf}",
                 f"OS_{upper}_CONFIG_DIR": str(home),
-                f"OS_{upper}_CONFIG_FILES": self._conf(service).name,
+                f"OS_{upper}_CONFIG_FILES": self._conf_files(service),
                 "PYTHONPATH": str(self._site),
             },
         )

@@ -1,17 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Our package in dom0, installed and configured as an operator would."""
 
-from collections.abc import Mapping
 import pathlib
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 
-from . import openstack_conf
-from . import paths
-from . import settings as lab_settings
-from . import steps
-from . import xenhost
+from tests.lab import openstack_conf, paths, steps, xenhost
+from tests.lab import settings as lab_settings
 
 AGENT = "nova-xen-overcommit-agent"
 COMPUTE = "nova-xen-overcommit-compute"
@@ -64,8 +61,8 @@ class Dom0:
             drop_in = pathlib.Path(name, "lab.conf")
             drop_in.write_text(_DROP_IN)
             units = [_UNITS / f"{x}.service" for x in (AGENT, COMPUTE)]
-            console = paths.LAB / "dom0/consoles.py"
-            files = [wheel, *units, drop_in, console]
+            tools = sorted((paths.LAB / "dom0").glob("*.py"))
+            files = [wheel, *units, drop_in, *tools]
             self._host.put(files, "/root/lab")
         script = _INSTALL.format(agent=AGENT, compute=COMPUTE)
         self._host.ssh(script, timeout_s=300)

@@ -5,14 +5,13 @@ Kernel, busybox and Xenstore tools are those of the host image, so nothing
 is downloaded for them.
 """
 
-from collections.abc import Iterator
 import pathlib
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 
-from . import initramfs
-from . import steps
+from tests.lab import initramfs, steps
 
 SOURCE = pathlib.Path(__file__).parent / "guest"
 PUBLISHER = (

@@ -8,10 +8,7 @@ import json
 import subprocess
 import threading
 
-from . import paths
-from . import processes
-from . import steps
-from . import xenhost
+from tests.lab import paths, processes, steps, xenhost
 
 
 class GuestError(steps.LabError):

@@ -10,10 +10,7 @@ import pathlib
 import shutil
 import subprocess
 
-from . import guest_images
-from . import layers
-from . import paths
-from . import steps
+from tests.lab import guest_images, layers, paths, steps
 
 SUITE = "bookworm"
 PACKAGES = (
@@ -199,12 +196,8 @@ def build(log: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
     :func:`guest_images.build` makes.
     """
     constraints = paths.CONSTRAINTS
-    base_key = layers.key(
-        SUITE, *PACKAGES, *_LEFT_OUT, _INITRAMFS
-    )
-    base = layers.layer(
-        "base", base_key, lambda out: _build_base(out, log)
-    )
+    base_key = layers.key(SUITE, *PACKAGES, *_LEFT_OUT, _INITRAMFS)
+    base = layers.layer("base", base_key, lambda out: _build_base(out, log))
     python_key = layers.key(base_key, constraints, *DOM0_PYTHON)
     python = layers.layer(
         "python", python_key, lambda out: _build_python(base, out, log)

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Write an initramfs (cpio "newc", gzip) from a list of files."""
 
-from collections.abc import Iterable
 import dataclasses
 import gzip
 import pathlib
 import stat
+from collections.abc import Iterable
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,25 +2,27 @@
 """One lab: up, used, down."""
 
 import concurrent.futures
+import contextlib
 import fcntl
 import pathlib
 import shutil
 import subprocess
 from collections.abc import Iterator
-import contextlib
 
-from . import cloud as lab_cloud
-from . import control
-from . import dom0
-from . import guest_images
-from . import guests
-from . import image
-from . import packages
-from . import paths
-from . import processes
-from . import settings as lab_settings
-from . import steps
-from . import xenhost
+from tests.lab import cloud as lab_cloud
+from tests.lab import (
+    control,
+    dom0,
+    guest_images,
+    guests,
+    image,
+    packages,
+    paths,
+    processes,
+    steps,
+    xenhost,
+)
+from tests.lab import settings as lab_settings
 
 FLAVOR = "lab.1g"
 FLAVOR_MIB = 1024
@@ -88,6 +90,8 @@ class Lab:
             )
             host = pool.submit(lab._start_host, wheel, mode)
             plane = pool.submit(lab._start_control, wheel)
+            # A control plane that fails ends the boot, too.
+            plane.add_done_callback(_stop_all_on_error)
             guest_files = host.result()
             plane.result()
         lab._fill(guest_files)
@@ -191,6 +195,12 @@ class Lab:
             self._consoles.close()
         self.dom0.save_logs()
         bring_down()
+
+
+def _stop_all_on_error(done: "concurrent.futures.Future[None]") -> None:
+    if done.exception():
+        steps.say(f"failed: {done.exception()}")
+        processes.stop_all()
 
 
 def _remove() -> None:

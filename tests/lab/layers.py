@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Built things, kept by what they are made of."""
 
-from collections.abc import Callable, Iterable
 import hashlib
 import os
 import pathlib
 import shutil
 import time
+from collections.abc import Callable, Iterable
 
-from . import paths
-from . import steps
+from tests.lab import paths, steps
 
 _KEEP_DAYS = 14
 

@@ -5,10 +5,10 @@ One cloud user, ``admin``, serves for all services: the lab tests memory,
 not roles.
 """
 
-from collections.abc import Mapping
 import pathlib
+from collections.abc import Mapping
 
-from . import settings as lab_settings
+from tests.lab import settings as lab_settings
 
 FILTER = "nova_xen_overcommit.scheduler.filters.XenOvercommitFilter"
 WEIGHER = "nova_xen_overcommit.scheduler.weights.XenOvercommitWeigher"
@@ -33,9 +33,7 @@ def render(conf: Conf) -> str:
     return "\n".join(lines)
 
 
-def _user(
-    settings: lab_settings.Settings, host: str
-) -> dict[str, object]:
+def _user(settings: lab_settings.Settings, host: str) -> dict[str, object]:
     return {
         "auth_type": "password",
         "auth_url": f"{settings.url('keystone', host)}/v3",
@@ -54,9 +52,7 @@ def _token(settings: lab_settings.Settings) -> dict[str, object]:
     return {**user, "www_authenticate_uri": user["auth_url"]}
 
 
-def keystone(
-    settings: lab_settings.Settings, home: pathlib.Path
-) -> Conf:
+def keystone(settings: lab_settings.Settings, home: pathlib.Path) -> Conf:
     return {
         "DEFAULT": {"log_file": "", "use_stderr": True},
         "database": {"connection": settings.database("keystone")},
@@ -67,22 +63,16 @@ def keystone(
     }
 
 
-def placement(
-    settings: lab_settings.Settings, home: pathlib.Path
-) -> Conf:
+def placement(settings: lab_settings.Settings, home: pathlib.Path) -> Conf:
     return {
         "DEFAULT": {"use_stderr": True},
         "api": {"auth_strategy": "keystone"},
-        "placement_database": {
-            "connection": settings.database("placement")
-        },
+        "placement_database": {"connection": settings.database("placement")},
         "keystone_authtoken": _token(settings),
     }
 
 
-def glance(
-    settings: lab_settings.Settings, home: pathlib.Path
-) -> Conf:
+def glance(settings: lab_settings.Settings, home: pathlib.Path) -> Conf:
     return {
         "DEFAULT": {
             "enabled_backends": "files:file",
@@ -95,9 +85,7 @@ def glance(
         "os_glance_staging_store": {
             "filesystem_store_datadir": home / "staging"
         },
-        "os_glance_tasks_store": {
-            "filesystem_store_datadir": home / "tasks"
-        },
+        "os_glance_tasks_store": {"filesystem_store_datadir": home / "tasks"},
         "paste_deploy": {
             "flavor": "keystone",
             "config_file": home / "paste.ini",
@@ -106,9 +94,7 @@ def glance(
     }
 
 
-def neutron(
-    settings: lab_settings.Settings, home: pathlib.Path
-) -> Conf:
+def neutron(settings: lab_settings.Settings, home: pathlib.Path) -> Conf:
     return {
         "DEFAULT": {
             "core_plugin": "ml2",

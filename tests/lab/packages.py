@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Install the outer machine's Debian packages that the lab needs."""
 
-from collections.abc import Iterator
 import contextlib
 import os
 import pathlib
 import re
 import subprocess
+from collections.abc import Iterator
 
-from . import paths
-from . import steps
+from tests.lab import paths, steps
 
 _POLICY = pathlib.Path("/usr/sbin/policy-rc.d")
 _LINE = re.compile(r"^(\S+)\s*\[([^]]*)\]")

@@ -6,15 +6,15 @@ lab means ending whatever carries the mark, whoever started it and whether
 that one still lives.
 """
 
-from collections.abc import Mapping, Sequence
 import os
 import pathlib
 import signal
 import socket
 import subprocess
 import time
+from collections.abc import Mapping, Sequence
 
-from . import paths
+from tests.lab import paths
 
 _MARK = "NOVA_XEN_OVERCOMMIT_LAB_RUN"
 _TERM_WAIT_S = 5.0

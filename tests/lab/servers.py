@@ -6,10 +6,8 @@ import shutil
 import urllib.error
 import urllib.request
 
-from . import paths
-from . import processes
-from . import settings as lab_settings
-from . import steps
+from tests.lab import paths, processes, steps
+from tests.lab import settings as lab_settings
 
 _DATABASES = ("keystone", "placement", "glance", "neutron") + (
     "nova_api",
@@ -32,9 +30,7 @@ def start_rabbitmq(settings: lab_settings.Settings) -> None:
     )
     (home / "plugins").write_text("[].\n")
     epmd = str(settings.ports["epmd"])
-    processes.start(
-        "epmd", ["epmd", "-address", "127.0.0.1", "-port", epmd]
-    )
+    processes.start("epmd", ["epmd", "-address", "127.0.0.1", "-port", epmd])
     processes.start(
         "rabbitmq",
         ["/usr/lib/rabbitmq/bin/rabbitmq-server"],

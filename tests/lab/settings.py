@@ -6,8 +6,7 @@ import json
 import pathlib
 import secrets
 
-from . import paths
-from . import processes
+from tests.lab import paths, processes
 
 SERVICES = (
     "ssh rabbitmq epmd erlang mariadb keystone placement glance neutron nova"
@@ -58,6 +57,4 @@ class Settings:
 
     def transport(self, host: str = "127.0.0.1") -> str:
         """oslo.messaging's URL of the message bus."""
-        return (
-            f"rabbit://lab:{self.secret}@{host}:{self.ports['rabbitmq']}/"
-        )
+        return f"rabbit://lab:{self.secret}@{host}:{self.ports['rabbitmq']}/"

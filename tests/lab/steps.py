@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Run commands with a log each, and tell how far the lab has come."""
 
-from collections.abc import Callable, Mapping, Sequence
 import os
 import pathlib
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Mapping, Sequence
 
 _START_S = time.monotonic()
 _SAY = threading.Lock()
@@ -57,9 +57,7 @@ def run(
         except OSError as error:
             raise LabError(f"{argv[0]}: {error}; log: {log}") from error
     if done.returncode:
-        raise LabError(
-            f"{argv[0]} ended with {done.returncode}; read {log}"
-        )
+        raise LabError(f"{argv[0]} ended with {done.returncode}; read {log}")
 
 
 def wait_until(

@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The emulated Xen host: boot it, and reach its dom0 by ssh."""
 
-from collections.abc import Sequence
 import pathlib
 import shlex
 import socket
 import subprocess
+from collections.abc import Sequence
 
-from . import paths
-from . import processes
-from . import steps
+from tests.lab import paths, processes, steps
 
 HOST_MIB = 4096
 DOM0_MIB = 768
@@ -86,7 +84,9 @@ class XenHost:
         options = [*self._options(), "-p", str(self.port)]
         return ["ssh", *options, "root@127.0.0.1", *remote]
 
-    def ssh(self, command: str, timeout_s: float = 120, stdin: str = "") -> str:
+    def ssh(
+        self, command: str, timeout_s: float = 120, stdin: str = ""
+    ) -> str:
         """Run a shell command in dom0 and give what it printed.
 
         :raises LabError: it failed; the message has its output.

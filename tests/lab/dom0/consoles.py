@@ -45,9 +45,7 @@ def _converse(path: str, command: str, timeout_s: float) -> tuple[str, int]:
         f"\x15echo {half}''{rest}; {{ {command}\n}} 2>&1;"
         f" echo; echo {half}''{rest} $?\n"
     )
-    end = re.compile(
-        rf"{mark}\r?\n(.*)\r?\n{mark} (\d+)\r?\n", re.DOTALL
-    )
+    end = re.compile(rf"{mark}\r?\n(.*)\r?\n{mark} (\d+)\r?\n", re.DOTALL)
     terminal = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
     try:
         tty.setraw(terminal, termios.TCSANOW)

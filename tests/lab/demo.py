@@ -1,0 +1,294 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How many 1 GiB instances a real 4 GiB Xen host takes, and how they fare.
+
+Ends with one line RESULT and JSON; the figures come from Nova's API, from
+the guests' own kernels and from Xen, none from the agent.
+"""
+
+import concurrent.futures
+import json
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+
+from tests.lab import dom0, monitor, steps, xenhost
+from tests.lab import guests as lab_guests
+from tests.lab import lab as lab_module
+
+AIM = 16
+NEED_MIB = 600
+# What all want at once: with their own use more than each can have.
+WANT_MIB = 800
+_FLOOR_SHARE = 0.1
+# Shorter times than an operator's, so that a trial doesn't take hours.
+FAST: Mapping[str, object] = {
+    "warm_up_s": 10,
+    "promise_raise_delay_s": 3,
+    "demand_decay_s": 10,
+    "cool_down_s": 5,
+    "report_max_age_s": 60,
+    "reserve_wait_s": 120,
+}
+
+
+class Demo:
+    """One run on one lab."""
+
+    def __init__(self, lab: lab_module.Lab, aim: int) -> None:
+        self.lab = lab
+        self.aim = aim
+        self.lost: list[str] = []
+        self.monitor: monitor.Monitor | None = None
+        self._boot_ids: dict[str, str] = {}
+
+    # Instances.
+
+    def set_mode(self, mode: str) -> None:
+        """Configure agent and nova-compute, and wait for both."""
+        self.lab.dom0.configure(mode, {"xen_overcommit": FAST})
+        self.lab.dom0.restart(dom0.AGENT, dom0.COMPUTE)
+        time.sleep(5)
+        steps.wait_until(
+            "nova-compute",
+            lambda: (
+                "Updated inventory" in self._fresh_journal()
+                or self._compute_settled()
+            ),
+            240,
+            self.monitor_log,
+            pause_s=3,
+        )
+
+    @property
+    def monitor_log(self) -> "lab_module.pathlib.Path":
+        """The log to read when the host misbehaves."""
+        return lab_module.paths.logs() / "dom0.log"
+
+    def _fresh_journal(self) -> str:
+        return self.lab.dom0.journal(dom0.COMPUTE, 40)
+
+    def _compute_settled(self) -> bool:
+        return "Final resource view" in self._fresh_journal()
+
+    def clear(self) -> None:
+        """Delete all instances."""
+        for server in self.lab.nova.servers():
+            self.lab.nova.delete(server["id"])
+        self.lab.nova.wait_gone(300, self.monitor_log)
+
+    def place(self, names: Mapping[str, str]) -> list[str]:
+        """Ask for instances at once; give the names that became ACTIVE.
+
+        Those that failed are deleted again.
+        """
+        ids = {self.lab.boot(n, kind): n for n, kind in names.items()}
+        states = self.lab.nova.wait_settled(list(ids), 600)
+        for server_id, state in states.items():
+            if state != "ACTIVE":
+                self._tell_fault(ids[server_id], server_id)
+                self.lab.nova.delete(server_id)
+        return [ids[x] for x, state in states.items() if state == "ACTIVE"]
+
+    def _tell_fault(self, name: str, server_id: str) -> None:
+        server = self.lab.nova.server(server_id)
+        fault = server.get("fault", {}).get("message", "")
+        steps.say(f"{name}: {server['status']} {fault[:200]}")
+
+    # The acts.
+
+    def without(self) -> int:
+        """Count what stock behaviour takes."""
+        steps.say("mode=observe: asking for four at once")
+        placed = self.place({f"stock-{n}": "pv" for n in range(4)})
+        self.clear()
+        return len(placed)
+
+    def with_overcommit(self) -> int:
+        """Ask for more until the host refuses for good."""
+        self.set_mode("overcommit")
+        kinds = ["pv", "pvh", "hvm"] + ["pv"] * self.aim
+        placed: list[str] = []
+        refused_since_s: float | None = None
+        number = 0
+        while len(placed) < self.aim:
+            count = min(2, self.aim - len(placed))
+            names = {}
+            for _ in range(count):
+                kind = kinds[len(placed) + len(names)]
+                names[f"{kind}-{number}"] = kind
+                number += 1
+            new = self.place(names)
+            placed += new
+            steps.say(f"{len(placed)} of {self.aim} run; {self._memory()}")
+            if new:
+                refused_since_s = None
+                continue
+            refused_since_s = refused_since_s or time.monotonic()
+            if time.monotonic() - refused_since_s > 150:
+                break
+            time.sleep(5)
+        return len(placed)
+
+    def _memory(self) -> str:
+        inventory = self.lab.nova.memory()
+        free = self.lab.ssh("xl info free_memory").strip()
+        ratio = inventory.get("allocation_ratio", 0)
+        return f"ratio {ratio:.2f}, {free} MiB free"
+
+    def guests(self) -> list[lab_guests.Guest]:
+        """All instances, by name."""
+        return sorted(self.lab.guests(), key=lambda guest: guest.name)
+
+    def remember(self) -> None:
+        """Ask each guest at its console which boot it lives in."""
+        everyone = self.guests()
+        for guest, boot_id in zip(
+            everyone, _each(everyone, _first_answer), strict=True
+        ):
+            self._boot_ids[guest.name] = str(boot_id)
+        steps.say(f"{len(everyone)} guests answer at their consoles")
+
+    def check_alive(self, when: str) -> None:
+        """Note guests that died, booted anew, or killed something."""
+        everyone = self.guests()
+        there = {guest.name for guest in everyone}
+        for name in self._boot_ids.keys() - there:
+            self.lost.append(f"{name} is gone {when}")
+        for guest, problem in zip(
+            everyone, _each(everyone, self._problem), strict=True
+        ):
+            if problem:
+                self.lost.append(f"{guest.name} {when}: {problem}")
+        steps.say(f"{when}: {len(self.lost)} lost {self.lost}")
+
+    def _problem(self, guest: lab_guests.Guest) -> str:
+        try:
+            if guest.boot_id() != self._boot_ids[guest.name]:
+                return "booted anew"
+            if guest.oom_kills():
+                return "its kernel killed a process"
+            if guest.run("ls /run/eat.lost 2>/dev/null; true").strip():
+                return "memory came back wrong"
+        except lab_guests.GuestError as error:
+            return str(error)
+        return ""
+
+    def need(self, guest: lab_guests.Guest, mib: int = NEED_MIB) -> float:
+        """Let one guest need memory; give seconds until it has all in RAM."""
+        start_s = time.monotonic()
+        pid = guest.eat(mib)
+        while time.monotonic() - start_s < 180:
+            resident_kib, _ = guest.eaten_kib(pid)
+            if resident_kib >= mib << 10 and guest.eat_passes(pid):
+                break
+            time.sleep(0.5)
+        else:
+            raise steps.LabError(f"{guest.name} never had its {mib} MiB")
+        met_s = time.monotonic() - start_s
+        steps.say(f"{guest.name} has its {mib} MiB after {met_s:.1f} s")
+        return met_s
+
+    def all_want(self, seconds: float) -> None:
+        """Let everyone want everything, for a while."""
+        everyone = self.guests()
+        _each(everyone, lambda guest: guest.eat(WANT_MIB))
+        steps.say(f"all {len(everyone)} want {WANT_MIB} MiB")
+        time.sleep(seconds)
+
+    def calm(self) -> None:
+        """Let everyone give everything back."""
+        _each(self.guests(), lambda guest: guest.stop_eating())
+
+    def kill_agent(self) -> None:
+        """SIGKILL the agent while memory moves; systemd starts it again."""
+        before = self._agent_pid()
+        self.lab.ssh(f"systemctl kill -s KILL {dom0.AGENT}")
+        steps.wait_until(
+            "the agent's restart",
+            lambda: self._agent_pid() not in ("0", before),
+            60,
+            self.monitor_log,
+        )
+        steps.say("agent killed; runs again")
+
+    def _agent_pid(self) -> str:
+        show = f"systemctl show -P MainPID {dom0.AGENT}"
+        return self.lab.ssh(show).strip()
+
+
+def _first_answer(guest: lab_guests.Guest) -> str:
+    """A guest may still be booting: it is asked until it answers."""
+    end = time.monotonic() + 300
+    while True:
+        try:
+            return guest.boot_id()
+        except lab_guests.GuestError:
+            if time.monotonic() > end:
+                raise
+
+
+def _each(guests: Sequence[lab_guests.Guest], ask: object) -> list[object]:
+    """Ask all guests at once; give the answers in their order."""
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        return list(pool.map(ask, guests))  # type: ignore[call-overload]
+
+
+def play(lab: lab_module.Lab, aim: int) -> dict[str, object]:
+    """Play all acts; give the result."""
+    demo = Demo(lab, aim)
+    demo.set_mode("observe")
+    demo.clear()
+    placed_without = demo.without()
+    steps.say(f"without overcommit: {placed_without}")
+    demo.monitor = monitor.Monitor(lab.host, _FLOOR_SHARE)
+    try:
+        placed_with = demo.with_overcommit()
+        demo.remember()
+        needy = next(g for g in demo.guests() if g.name.startswith("pv-"))
+        met_s = demo.need(needy)
+        demo.check_alive("after one needed memory")
+        needy.stop_eating()
+        demo.all_want(90)
+        demo.check_alive("while all want everything")
+        demo.kill_agent()
+        time.sleep(15)
+        demo.calm()
+        demo.check_alive("after SIGKILL of the agent")
+        violations = demo.monitor.violations()
+    finally:
+        demo.monitor.close()
+    for violation in violations[:20]:
+        steps.say(violation)
+    return {
+        "host_mib": xenhost.HOST_MIB,
+        "flavor_mib": lab_module.FLAVOR_MIB,
+        "placed_without": placed_without,
+        "placed_with": placed_with,
+        "need_mib": NEED_MIB,
+        "need_met_s": round(met_s, 1),
+        "violations": len(violations),
+        "lost": len(demo.lost),
+    }
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Bring a lab up if there is none, play, and end what we brought up."""
+    aim = int(arguments[0]) if arguments else AIM
+    found = lab_module.Lab.find()
+    lab = found or lab_module.Lab.up()
+    try:
+        result = play(lab, aim)
+    except subprocess.TimeoutExpired as error:
+        raise steps.LabError(f"dom0 is too slow: {error}") from error
+    finally:
+        lab.dom0.save_logs()
+        if not found:
+            lab.down()
+    print("RESULT", json.dumps(result))
+    good = (
+        result["placed_without"] == 3
+        and int(str(result["placed_with"])) >= min(10, aim)
+        and not result["violations"]
+        and not result["lost"]
+    )
+    return 0 if good else 1

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Watch the hypervisor, and judge it by the rules."""
+
+import json
+import subprocess
+
+from nova_xen_overcommit.policy import floor
+from tests.lab import paths, processes, xenhost
+
+_SLACK_KIB = 2048
+
+
+class Monitor:
+    """Samples of every guest's memory, each second, as Xen has it."""
+
+    def __init__(self, host: xenhost.XenHost, floor_share: float) -> None:
+        self._share = floor_share
+        self.path = paths.logs() / "monitor.jsonl"
+        with self.path.open("ab") as out:
+            self._process = subprocess.Popen(
+                host.command("python3 -u /root/lab/monitor.py"),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                env=processes.environment(),
+            )
+
+    def samples(self) -> list[dict[str, object]]:
+        """All whole samples so far."""
+        lines = self.path.read_text().split("\n")[:-1]
+        return [json.loads(line) for line in lines]
+
+    def latest(self) -> dict[str, list[int]]:
+        """State, most and actual memory (KiB) by domain, now."""
+        samples = self.samples()
+        return dict(samples[-1]["guests"]) if samples else {}  # type: ignore[call-overload]
+
+    def violations(self) -> list[str]:
+        """Each time that a guest was outside its floor and its flavor."""
+        found = []
+        for sample in self.samples():
+            guests: dict[str, list[int]] = sample["guests"]  # type: ignore[assignment]
+            for name, (_, most_kib, actual_kib) in guests.items():
+                least_kib = floor.floor_kib(most_kib, self._share)
+                # A domain that is being built or torn down has anything.
+                if actual_kib < least_kib - _SLACK_KIB and actual_kib:
+                    found.append(f"{name} below its floor: {actual_kib}")
+                if actual_kib > most_kib + _SLACK_KIB:
+                    found.append(f"{name} above its flavor: {actual_kib}")
+        return found
+
+    def close(self) -> None:
+        """Stop watching."""
+        self._process.terminate()
+        self._process.wait()
