@@ -27,6 +27,9 @@ _APIS = {
     "nova": ("nova.wsgi.osapi_compute:application", "nova/api-paste.ini"),
 }
 _CONF_NAMES = {"glance": "glance-api.conf"}
+# Nova fills these in from its own configuration, so that the tables serve
+# any run's ports and secret.
+_SERVER = "{scheme}://{username}:{password}@{hostname}:{port}"
 _SYNCS: Sequence[tuple[str, Sequence[Sequence[str]]]] = (
     ("keystone", [["keystone-manage", "db_sync"]]),
     ("placement", [["placement-manage", "db", "sync"]]),
@@ -41,8 +44,7 @@ _SYNCS: Sequence[tuple[str, Sequence[Sequence[str]]]] = (
                 "cell_v2",
                 "map_cell0",
                 "--database_connection",
-                "{scheme}://{username}:{password}@{hostname}:{port}"
-                "/nova_cell0?{query}",
+                _SERVER + "/nova_cell0?{query}",
             ],
             ["nova-manage", "db", "sync"],
             [
@@ -51,10 +53,9 @@ _SYNCS: Sequence[tuple[str, Sequence[Sequence[str]]]] = (
                 "create_cell",
                 "--name=cell1",
                 "--database_connection",
-                "{scheme}://{username}:{password}@{hostname}:{port}"
-                "/nova?{query}",
+                _SERVER + "/nova?{query}",
                 "--transport-url",
-                "{scheme}://{username}:{password}@{hostname}:{port}/",
+                _SERVER + "/",
             ],
         ],
     ),
@@ -66,8 +67,9 @@ def _build_environment(out: pathlib.Path, log: pathlib.Path) -> None:
     steps.run([sys.executable, "-m", "venv", out / "venv"], log)
     steps.run(
         [
-            *(out / "venv/bin/python", "-m", "pip", "-q", "install"),
-            *("-c", paths.CONSTRAINTS, *_PYTHON),
+            out / "venv/bin/python",
+            *("-m", "pip", "-q", "install"),
+            *("-c", str(paths.CONSTRAINTS), *_PYTHON),
         ],
         log,
     )

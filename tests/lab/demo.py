@@ -7,14 +7,17 @@ the guests' own kernels and from Xen, none from the agent.
 
 import concurrent.futures
 import json
+import pathlib
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
-from tests.lab import dom0, monitor, steps, xenhost
+from tests.lab import dom0, monitor, paths, steps, xenhost
 from tests.lab import guests as lab_guests
 from tests.lab import lab as lab_module
 
+T = TypeVar("T")
 AIM = 16
 NEED_MIB = 600
 # What all want at once: with their own use more than each can have.
@@ -60,9 +63,9 @@ class Demo:
         )
 
     @property
-    def monitor_log(self) -> "lab_module.pathlib.Path":
+    def monitor_log(self) -> pathlib.Path:
         """The log to read when the host misbehaves."""
-        return lab_module.paths.logs() / "dom0.log"
+        return paths.logs() / "dom0.log"
 
     def _fresh_journal(self) -> str:
         return self.lab.dom0.journal(dom0.COMPUTE, 40)
@@ -112,7 +115,7 @@ class Demo:
         number = 0
         while len(placed) < self.aim:
             count = min(2, self.aim - len(placed))
-            names = {}
+            names: dict[str, str] = {}
             for _ in range(count):
                 kind = kinds[len(placed) + len(names)]
                 names[f"{kind}-{number}"] = kind
@@ -227,10 +230,13 @@ def _first_answer(guest: lab_guests.Guest) -> str:
                 raise
 
 
-def _each(guests: Sequence[lab_guests.Guest], ask: object) -> list[object]:
+def _each(
+    guests: Sequence[lab_guests.Guest],
+    ask: Callable[[lab_guests.Guest], T],
+) -> list[T]:
     """Ask all guests at once; give the answers in their order."""
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        return list(pool.map(ask, guests))  # type: ignore[call-overload]
+        return list(pool.map(ask, guests))
 
 
 def play(lab: lab_module.Lab, aim: int) -> dict[str, object]:

@@ -6,6 +6,7 @@ lab means ending whatever carries the mark, whoever started it and whether
 that one still lives.
 """
 
+import contextlib
 import os
 import pathlib
 import signal
@@ -90,10 +91,8 @@ def marked() -> set[int]:
 
 def _signal(pids: set[int], number: int) -> None:
     for pid in pids:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
-        except ProcessLookupError:
-            pass
 
 
 def _reap() -> None:

@@ -18,6 +18,7 @@ import termios
 import threading
 import time
 import tty
+from typing import Any
 
 import libvirt
 
@@ -75,7 +76,7 @@ def _exchange(
     raise TimeoutError(f"no answer in {timeout_s} s; heard {told[-300:]!r}")
 
 
-def _serve_one(connection: libvirt.virConnect, asked: dict) -> None:
+def _serve_one(connection: libvirt.virConnect, asked: dict[str, Any]) -> None:
     answer = {"id": asked["id"]}
     guest = asked["guest"]
     try:
@@ -84,7 +85,7 @@ def _serve_one(connection: libvirt.virConnect, asked: dict) -> None:
             answer["output"], answer["status"] = _converse(
                 path, asked["command"], asked["timeout_s"]
             )
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - told to who asked
         answer["error"] = f"{type(error).__name__}: {error}"
     with _answer:
         print(json.dumps(answer), flush=True)

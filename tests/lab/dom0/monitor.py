@@ -8,11 +8,12 @@ max_kib, actual_kib]}}.
 
 import json
 import time
+from typing import Any
 
 import libvirt
 
 
-def sample(connection: libvirt.virConnect) -> dict:
+def sample(connection: libvirt.virConnect) -> dict[str, Any]:
     guests = {}
     for domain in connection.listAllDomains(
         libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE
