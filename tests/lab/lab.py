@@ -129,6 +129,9 @@ class Lab:
         """Start nova-compute; images and flavors meanwhile."""
         self.dom0.restart(dom0.COMPUTE)
         self.nova.make_catalog()
+        # Neutron's database mappers are made by the first query; a first
+        # one for ports, as Nova's, would fail for good.
+        self.nova.call("neutron", "GET", "/networks")
         direct = {
             "kernel_id": self.nova.make_image(
                 "kernel", guest_files / "vmlinuz", "aki"
