@@ -238,6 +238,12 @@ class Cloud:
         told = self.call("nova", "GET", path)["services"]
         return any(x["state"] == "up" for x in told)
 
+    def compute_reported_at(self) -> str:
+        """When dom0's nova-compute was last heard of, in ISO 8601."""
+        path = "/os-services?binary=nova-compute"
+        told = self.call("nova", "GET", path)["services"]
+        return max((x["updated_at"] or "" for x in told), default="")
+
     def memory(self) -> dict[str, Any]:
         """Placement's MEMORY_MB inventory of the host."""
         providers = self.call("placement", "GET", "/resource_providers")

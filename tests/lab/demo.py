@@ -23,15 +23,6 @@ NEED_MIB = 600
 # What all want at once: with their own use more than each can have.
 WANT_MIB = 800
 _FLOOR_SHARE = 0.1
-# Shorter times than an operator's, so that a trial doesn't take hours.
-FAST: Mapping[str, object] = {
-    "warm_up_s": 10,
-    "promise_raise_delay_s": 3,
-    "demand_decay_s": 10,
-    "cool_down_s": 5,
-    "report_max_age_s": 60,
-    "reserve_wait_s": 120,
-}
 
 
 class Demo:
@@ -46,32 +37,10 @@ class Demo:
 
     # Instances.
 
-    def set_mode(self, mode: str) -> None:
-        """Configure agent and nova-compute, and wait for both."""
-        self.lab.dom0.configure(mode, {"xen_overcommit": FAST})
-        self.lab.dom0.restart(dom0.AGENT, dom0.COMPUTE)
-        time.sleep(5)
-        steps.wait_until(
-            "nova-compute",
-            lambda: (
-                "Updated inventory" in self._fresh_journal()
-                or self._compute_settled()
-            ),
-            240,
-            self.monitor_log,
-            pause_s=3,
-        )
-
     @property
     def monitor_log(self) -> pathlib.Path:
         """The log to read when the host misbehaves."""
         return paths.logs() / "dom0.log"
-
-    def _fresh_journal(self) -> str:
-        return self.lab.dom0.journal(dom0.COMPUTE, 40)
-
-    def _compute_settled(self) -> bool:
-        return "Final resource view" in self._fresh_journal()
 
     def clear(self) -> None:
         """Delete all instances."""
@@ -108,7 +77,7 @@ class Demo:
 
     def with_overcommit(self) -> int:
         """Ask for more until the host refuses for good."""
-        self.set_mode("overcommit")
+        self.lab.set_mode("overcommit")
         kinds = ["pv", "pvh", "hvm"] + ["pv"] * self.aim
         placed: list[str] = []
         refused_since_s: float | None = None
@@ -242,7 +211,7 @@ def _each(
 def play(lab: lab_module.Lab, aim: int) -> dict[str, object]:
     """Play all acts; give the result."""
     demo = Demo(lab, aim)
-    demo.set_mode("observe")
+    lab.set_mode("observe")
     demo.clear()
     placed_without = demo.without()
     steps.say(f"without overcommit: {placed_without}")

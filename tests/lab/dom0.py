@@ -83,6 +83,11 @@ class Dom0:
         """Start or restart units."""
         self._host.ssh(f"systemctl restart {' '.join(units)}", timeout_s=120)
 
+    def reload(self, *units: str) -> None:
+        """Let units read those options again that may change."""
+        command = "systemctl kill --kill-whom=main -s HUP"
+        self._host.ssh(f"{command} {' '.join(units)}")
+
     def stop(self, unit: str) -> None:
         """Stop a unit."""
         self._host.ssh(f"systemctl stop {unit}", timeout_s=120)

@@ -167,9 +167,27 @@ class Lab:
         return self.host.ssh(command, timeout_s)
 
     def set_mode(self, mode: str) -> None:
-        """Set ``[xen_overcommit] mode`` of agent and nova-compute."""
+        """Set ``[xen_overcommit] mode`` of agent and nova-compute.
+
+        The agent takes it at run time; nova-compute ends by SIGHUP with
+        native threads, so it is started anew.
+        """
         self.dom0.configure(mode)
-        self.dom0.restart(dom0.AGENT, dom0.COMPUTE)
+        self.dom0.reload(dom0.AGENT)
+        self.restart_compute()
+
+    def restart_compute(self) -> None:
+        """Start nova-compute anew and wait until Nova hears of it."""
+        before = self.nova.compute_reported_at()
+        self.dom0.restart(dom0.COMPUTE)
+        log = paths.logs() / "dom0.log"
+        steps.wait_until(
+            "nova-compute",
+            lambda: self.nova.compute_reported_at() > before,
+            400,
+            log,
+            pause_s=2,
+        )
 
     def boot(self, name: str, kind: str = "pv") -> str:
         """Ask Nova for an instance of a kind; give its id."""
