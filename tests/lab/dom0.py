@@ -79,6 +79,11 @@ class Dom0:
             stdin=openstack_conf.render(conf),
         )
 
+    def mode(self) -> str:
+        """The mode that nova.conf tells."""
+        told = self._host.ssh("grep '^mode = ' /etc/nova/nova.conf")
+        return told.split()[-1]
+
     def restart(self, *units: str) -> None:
         """Start or restart units."""
         self._host.ssh(f"systemctl restart {' '.join(units)}", timeout_s=120)

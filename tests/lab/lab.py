@@ -128,6 +128,7 @@ class Lab:
     def _fill(self, guest_files: pathlib.Path) -> None:
         """Start nova-compute; images and flavors meanwhile."""
         self.dom0.restart(dom0.COMPUTE)
+        self.nova.make_service_role()
         self.nova.make_catalog()
         # Neutron's database mappers are made by the first query; a first
         # one for ports, as Nova's, would fail for good.
@@ -172,6 +173,8 @@ class Lab:
         The agent takes it at run time; nova-compute ends by SIGHUP with
         native threads, so it is started anew.
         """
+        if self.dom0.mode() == mode:
+            return
         self.dom0.configure(mode)
         self.dom0.reload(dom0.AGENT)
         self.restart_compute()
