@@ -151,6 +151,12 @@ SYMBOLS = (
     Symbol(f"{_HOST}._get_avail_memory_kb", "free memory of the host", ""),
     Symbol(f"{_HOST}._get_domain", "suspended guests", "self instance"),
     Symbol(f"{_HOST}.get_guest", "migration of Xen guests", "self instance"),
+    Symbol(f"{_HOST}.write_instance_config", "Xen guests", "self xml"),
+    Symbol(
+        "nova.virt.libvirt.guest:Guest.launch",
+        "starts of Xen guests, one at a time",
+        "self pause",
+    ),
     Symbol(
         "nova.virt.libvirt.guest:Guest.migrate",
         "migration of Xen guests",

@@ -26,6 +26,11 @@ class XenHost(libvirt_host.Host):
         """Give the instance's domain."""
         return xen_instance.XenInstance(self._get_domain(instance))
 
+    def write_instance_config(self, xml: str) -> Any:
+        """Define a domain."""
+        domain = self.get_connection().defineXML(xml)
+        return xen_instance.XenInstance(domain)
+
     def get_available_cpus(self) -> set[int]:
         """Give the host's CPUs; libxl has no CPU map to ask."""
         return set(range(self._cpus()))

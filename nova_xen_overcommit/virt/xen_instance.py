@@ -1,16 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """A running Xen guest, where libxl takes other arguments than QEMU."""
 
+import threading
 from typing import Any
 
 from nova.virt.libvirt import guest as libvirt_guest
 
 # libxl refuses a migration with any other parameter, such as a bandwidth.
 _KNOWN = ("destination_xml", "migrate_uri")
+# libxl gives each of a domain's block devices 10 s to be set up by a script
+# that all domains wait for in turn: a few starts at once on a busy host fail
+# each other.
+_STARTING = threading.Lock()
 
 
 class XenInstance(libvirt_guest.Guest):
     """Nova's guest over libxl."""
+
+    def launch(self, pause: bool = False) -> None:
+        """Start the domain, one at a time."""
+        with _STARTING:
+            super().launch(pause=pause)
 
     def migrate(
         self,

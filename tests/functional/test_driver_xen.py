@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Xen guests through a real Nova, over a libvirt that answers like libxl."""
 
+import threading
+import time
 from typing import Any
+
+import fixtures
+from nova.tests.fixtures import libvirt as fakelibvirt
 
 from tests.functional import base, test_driver, xen_fake
 
@@ -131,6 +136,41 @@ class TestXen(test_driver.DriverTestCase):
         self._start_server(self._stop_server(server))
         self.assertEqual(4, len(self.agent.requests))
         self._delete_server(server)
+
+    def test_domains_start_one_at_a_time(self) -> None:
+        # Given domains that notice whether another is starting
+        starting: list[int] = []
+        most: list[int] = []
+        stock = fakelibvirt.Domain.createWithFlags
+
+        def create(domain: Any, flags: int) -> None:
+            starting.append(1)
+            most.append(len(starting))
+            time.sleep(0.2)
+            stock(domain, flags)
+            starting.pop()
+
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                "nova.tests.fixtures.libvirt.Domain.createWithFlags", create
+            )
+        )
+        host = self.start_host("compute1")
+        driver = self.computes[host].driver
+        servers = [self.boot_image(self.image()) for _ in range(2)]
+        # When two are started at once
+        most.clear()
+        threads = []
+        for server in servers:
+            xml = self.defined["compute1"][server["id"]]
+            guest = driver._host.write_instance_config(xml)
+            threads.append(threading.Thread(target=guest.launch))
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        # Then the second has waited for the first
+        self.assertEqual([1, 1], most)
 
     def test_without_the_agent_the_hypervisor_is_asked(self) -> None:
         host = self.start_host("compute1")
