@@ -18,6 +18,10 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 
+# What floating point may take off a whole number of KiB.
+_ROUNDING = 1e-6
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class TargetSettings:
     """The options of conf.py that shape targets."""
@@ -254,25 +258,20 @@ class Vessel:
             return self.least_kib
         if level >= self.full:
             return max(self.least_kib, self.most_kib)
-        return max(self.least_kib, self.base_kib + int(level * self.weight))
+        above_kib = int(level * self.weight + _ROUNDING)
+        return max(self.least_kib, self.base_kib + above_kib)
 
 
 def water_fill(pool_kib: int, vessels: Sequence[Vessel]) -> dict[str, int]:
     """Share ``pool_kib`` out so that all stand at one level.
 
-    Everyone gets its least even when the pool doesn't reach; otherwise the
-    sum is the pool, or all have their most. What is left of rounding goes
-    out by single KiB, in order of keys.
+    Everyone gets its least even when the pool doesn't reach; otherwise all
+    have their most, or the sum is the pool but for what rounding down
+    leaves: less than 1 KiB a guest. Dealing that out too would move the
+    level for the others, and so some KiB in the next pass, for nothing.
     """
     level = _level(pool_kib, vessels)
-    filled = {vessel.key: vessel.at(level) for vessel in vessels}
-    rest = pool_kib - sum(filled.values())
-    for vessel in sorted(vessels, key=lambda one: one.key):
-        inside = vessel.begins <= level < vessel.full
-        if rest > 0 and inside and filled[vessel.key] < vessel.most_kib:
-            filled[vessel.key] += 1
-            rest -= 1
-    return filled
+    return {vessel.key: vessel.at(level) for vessel in vessels}
 
 
 def _level(pool_kib: int, vessels: Sequence[Vessel]) -> float:
