@@ -17,7 +17,6 @@ applied and made again moves nothing.
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-
 # What floating point may take off a whole number of KiB.
 _ROUNDING = 1e-6
 
