@@ -215,7 +215,9 @@ def compute(
             "instance_usage_audit": False,
             "update_resources_interval": 10,
             "compute_monitors": "",
-            "max_concurrent_builds": 4,
+            # Xen's hotplug scripts are slow under emulation, and time out
+            # when several run.
+            "max_concurrent_builds": 1,
             "vif_plugging_is_fatal": False,
             "vif_plugging_timeout": 0,
             "graceful_shutdown_timeout": 5,
