@@ -181,6 +181,7 @@ class Lab:
 
     def restart_compute(self) -> None:
         """Start nova-compute anew and wait until Nova hears of it."""
+        self.dom0.stop(dom0.COMPUTE)
         before = self.nova.compute_reported_at()
         self.dom0.restart(dom0.COMPUTE)
         log = paths.logs() / "dom0.log"
