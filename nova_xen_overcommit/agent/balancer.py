@@ -83,6 +83,7 @@ class Balancer:
         self._leases = leases
         self._monotonic_s = monotonic_s
         self._kept_kib: int | None = None
+        self._building_kib = 0
         self.guests: dict[str, TrackedGuest] = {}
         self.moves = 0
         self.errors = 0
@@ -159,12 +160,14 @@ class Balancer:
         """Keep what a domain in build holds out of the host's own share.
 
         While a start is under way its memory is neither free nor anyone's,
-        and would be taken for the host's.
+        and would be taken for the host's. What is more than before is what
+        starts have taken of their grants already.
         """
         kept_kib = memory.kept_kib
         if self._kept_kib is not None and self._leases.reservations():
             kept_kib = min(kept_kib, self._kept_kib)
         self._kept_kib = kept_kib
+        self._building_kib = memory.kept_kib - kept_kib
         return dataclasses.replace(memory, kept_kib=kept_kib)
 
     def _view(self, memory: HostMemory, settings: Settings) -> HostView:
@@ -174,6 +177,7 @@ class Balancer:
             starts.outstanding_kib(reservation, self.guests)
             for reservation in self._leases.reservations()
         )
+        claims_kib = max(0, claims_kib - self._building_kib)
         left_kib = memory.free_kib - growing_kib - claims_kib
         return HostView(
             memory=memory,

@@ -232,6 +232,18 @@ class StartTest(unittest.TestCase):
         harness.run(40)
         self.assertGreaterEqual(harness.host.free_kib, start.claim_kib)
 
+    def test_what_a_start_has_taken_is_not_set_aside_again(self) -> None:
+        harness = full_host(8)
+        start = harness.ask(overcommit=False)
+        harness.run(30)
+        self.assertEqual(GIB, start.granted_kib)
+        harness.host.building_kib = start.claim_kib
+        targets = [g.target_kib for g in harness.host.guests.values()]
+        harness.run(30)
+        self.assertEqual(
+            targets, [g.target_kib for g in harness.host.guests.values()]
+        )
+
     def test_an_ended_reservation_frees_its_memory(self) -> None:
         harness = full_host(8)
         start = harness.ask()
