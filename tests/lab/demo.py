@@ -98,8 +98,18 @@ class Demo:
             refused_since_s = refused_since_s or time.monotonic()
             if time.monotonic() - refused_since_s > 150:
                 break
-            time.sleep(5)
-        return len(placed)
+            time.sleep(10)
+        return self._still_active(placed)
+
+    def _still_active(self, placed: Sequence[str]) -> int:
+        """Count those that live; the others are lost."""
+        states = {x["name"]: x["status"] for x in self.lab.nova.servers()}
+        dead = [name for name in placed if states.get(name) != "ACTIVE"]
+        self.lost += [f"{name} died while others started" for name in dead]
+        for server in self.lab.nova.servers():
+            if server["name"] in dead:
+                self.lab.nova.delete(server["id"])
+        return len(placed) - len(dead)
 
     def _memory(self) -> str:
         inventory = self.lab.nova.memory()
