@@ -120,9 +120,7 @@ class SimulatedHost:
     @property
     def free_kib(self) -> int:
         held_kib = sum(guest.actual_kib for guest in self.guests.values())
-        return (
-            self.physical_kib - self.kept_kib - held_kib - self.building_kib
-        )
+        return self.physical_kib - self.kept_kib - held_kib - self.building_kib
 
     def run(self, seconds: float) -> None:
         """Let time pass: donors move first, then who grows."""
