@@ -63,7 +63,13 @@ def pid_of(name: str) -> int | None:
         pid = int((paths.run() / "pids" / name).read_text())
     except (OSError, ValueError):
         return None
-    return pid if pid in marked() else None
+    mark = f"{_MARK}={paths.run()}".encode()
+    # One look isn't enough: /proc shows nothing for a moment at times.
+    for _ in range(3):
+        if _has_mark(pid, mark):
+            return pid
+        time.sleep(0.1)
+    return None
 
 
 def names() -> list[str]:
