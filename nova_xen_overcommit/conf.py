@@ -172,10 +172,10 @@ domain starts were seen to fail on Xen. Must be below ``reserve_mib``.
         mutable=True,
         help="""
 Least share of its flavor that a guest is ever squeezed to. The floor is
-this share or Xen's own minimum for the guest's size (106 MiB for a 1 GiB
-guest), whichever is more. The flavor extra spec ``xen_overcommit:floor_mb``
-raises it for one flavor. The sum of floors bounds how many guests a host
-takes.
+this share, or Xen's old minimum for the guest's size and what a kernel of
+today keeps for itself (170 MiB for a 1 GiB guest), whichever is more. The
+flavor extra spec ``xen_overcommit:floor_mb`` raises it for one flavor. The
+sum of floors bounds how many guests a host takes.
 """,
     ),
     cfg.FloatOpt(

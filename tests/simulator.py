@@ -20,7 +20,7 @@ from nova_xen_overcommit.policy.sample import MemorySample
 MIB = 1024
 GIB = 1024 * MIB
 # What a guest's kernel holds outside MemTotal.
-_KERNEL_KIB = 24 * MIB
+_KERNEL_KIB = 64 * MIB
 
 
 class VirtualClock:
@@ -56,6 +56,8 @@ class SimulatedGuest:
     offset_kib: int = 0
     fails_calls: bool = False
     swap_in_kib: int = 0
+    speaks_every_s: float = 0.0
+    said: MemorySample | None = None
 
     @property
     def in_ram_kib(self) -> int:
@@ -192,6 +194,14 @@ class SimulatedHost:
     def _sample(self, guest: SimulatedGuest) -> MemorySample:
         if guest.lie is not None:
             return dataclasses.replace(guest.lie, time_s=self.clock.now_s)
+        said = guest.said
+        now_s = self.clock.now_s
+        if said is not None and now_s - said.time_s < guest.speaks_every_s:
+            return said
+        guest.said = self._figures(guest)
+        return guest.said
+
+    def _figures(self, guest: SimulatedGuest) -> MemorySample:
         total_kib = max(1, guest.actual_kib - _KERNEL_KIB)
         swapped_kib = guest.wants_kib - guest.in_ram_kib
         return MemorySample(

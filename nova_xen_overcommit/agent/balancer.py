@@ -84,6 +84,7 @@ class Balancer:
         self._monotonic_s = monotonic_s
         self._kept_kib: int | None = None
         self._building_kib = 0
+        self._complaints: dict[str, str] = {}
         self.guests: dict[str, TrackedGuest] = {}
         self.moves = 0
         self.errors = 0
@@ -94,8 +95,7 @@ class Balancer:
         :raises HypervisorError: the host can't be measured; nothing was
             moved then.
         """
-        now_s = self._monotonic_s()
-        memory = self._sense(now_s, settings)
+        memory, now_s = self._sense(settings)
         host = self._view(memory, settings)
         wanted_kib = self._serve_starts(host, settings, now_s)
         host = self._view(memory, settings)
@@ -116,12 +116,16 @@ class Balancer:
             starved=any(guest.starved for guest in short),
         )
 
-    def _sense(self, now_s: float, settings: Settings) -> HostMemory:
+    def _sense(self, settings: Settings) -> tuple[HostMemory, float]:
+        """Give the host's memory and when all had been read."""
         domains = self._hypervisor.domains()
         memory = self._hypervisor.host_memory(domains)
         samples = self._read(domains)
+        # Not earlier: figures found in this pass may be older than what
+        # was measured in it, and must not look newer.
+        now_s = self._monotonic_s()
         self._track(domains, samples, now_s, settings)
-        return self._steady(memory)
+        return self._steady(memory), now_s
 
     def _read(self, domains: Sequence[Domain]) -> Mapping[str, MemorySample]:
         refs = [
@@ -131,12 +135,27 @@ class Balancer:
         samples: dict[str, MemorySample] = {}
         # The first sensor in the list is preferred, so it is read last.
         for sensor in reversed(self._sensors):
+            name = type(sensor).__name__
             try:
                 samples.update(sensor.read(refs))
-            except Exception:
-                self.errors += 1
-                LOG.exception("Sensor %s failed", type(sensor).__name__)
+                self._complaints.pop(name, None)
+            except Exception as error:  # noqa: BLE001
+                self._sensor_failed(name, error)
         return samples
+
+    def _sensor_failed(self, name: str, error: Exception) -> None:
+        """Log a failure when it begins; one that lasts fills no log."""
+        self.errors += 1
+        complaint = f"{type(error).__name__}: {error}"
+        if name not in self._complaints:
+            expected = isinstance(error, exception.OvercommitError)
+            LOG.warning(
+                "Sensor %s fails, guests' figures grow old: %s",
+                name,
+                complaint,
+                exc_info=None if expected else error,
+            )
+        self._complaints[name] = complaint
 
     def _track(
         self,

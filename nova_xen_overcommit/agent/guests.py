@@ -2,6 +2,7 @@
 """What the agent remembers of each running guest between two passes."""
 
 import dataclasses
+import math
 
 from nova_xen_overcommit.agent.hypervisor.base import Domain
 from nova_xen_overcommit.agent.settings import Settings
@@ -29,6 +30,7 @@ class TrackedGuest:
     """One guest. Sizes in KiB, times on the monotonic clock.
 
     ``held`` says why its client wants it left alone, "" when it doesn't.
+    ``shrank_s`` is when it was last seen with less than before.
     """
 
     domain: Domain
@@ -43,6 +45,7 @@ class TrackedGuest:
     held: str = ""
     reason: str = "just found"
     starved_s: float = 0.0
+    shrank_s: float = -math.inf
 
     @classmethod
     def found(
@@ -70,6 +73,8 @@ class TrackedGuest:
     ) -> None:
         """Take in what was measured in this pass."""
         elapsed_s, self.now_s = max(0.0, now_s - self.now_s), now_s
+        if domain.actual_kib < self.domain.actual_kib:
+            self.shrank_s = now_s
         self.domain = domain
         self.progress = advance(
             self.progress,
@@ -103,6 +108,15 @@ class TrackedGuest:
     def starved(self) -> bool:
         """Whether it was starved when it last spoke."""
         return self.speaks and self.demand is not None and self.demand.starved
+
+    @property
+    def _felt_last_step(self) -> bool:
+        """Whether it has spoken since it last lost memory.
+
+        Until then its figures say how it was before, and the next step
+        down would be taken blindly.
+        """
+        return self.sample is not None and self.sample.time_s > self.shrank_s
 
     @property
     def silent_from_birth(self) -> bool:
@@ -150,7 +164,8 @@ class TrackedGuest:
         """Give the planner's view."""
         free = not self.hands_off
         warm = self.now_s >= self.cool_until_s
-        donor = self.speaks and not self.starved and warm
+        calm = warm and not self.starved
+        donor = self.speaks and self._felt_last_step and calm
         used_kib = self.demand.used_kib if self.demand else self.demand_kib
         return targets.Guest(
             uuid=self.domain.uuid,

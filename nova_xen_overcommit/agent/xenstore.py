@@ -27,6 +27,9 @@ HEADER = struct.Struct("<IIII")
 # Requests under way at once; each answer may take 4 KiB of the daemon's.
 _BATCH = 64
 _MAX_EVENTS = 4096
+# A daemon on a busy dom0 was seen to take 0.6 s; figures are believed for
+# longer than both of these together.
+_TIMEOUT_S = 2.0
 _PAUSE_AFTER_TIMEOUT_S = 5.0
 _RECEIVE_BYTES = 65536
 
@@ -46,7 +49,7 @@ class Xenstore:
     def __init__(
         self,
         path: str = SOCKET_PATH,
-        timeout_s: float = 0.5,
+        timeout_s: float = _TIMEOUT_S,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._path = path

@@ -5,7 +5,7 @@ Three cases, decided anew in each pass from what is measured:
 
 * enough free: guests in need grow, nobody is touched;
 * enough idle: what is missing is taken from idle guests, in proportion to
-  what each has above its demand;
+  what each has above its demand; a start never gets more than that;
 * not enough: all that is above the floors is shared out by weight, idle
   memory taxed (Waldspurger, OSDI 2002: an idle page costs k = 1/(1 − tax)
   times a used one), and no guest gets more than its demand.
@@ -101,14 +101,12 @@ def plan(
     memory only.
     """
     lacking_kib = sum(g.lacks_kib for g in guests if g.growable)
-    missing_kib = (
-        lacking_kib
-        + host.wanted_kib
-        + host.reserve_kib
-        - host.expected_free_kib
-    )
+    missing_kib = lacking_kib + host.reserve_kib - host.expected_free_kib
     spare_kib = sum(guest.spare_kib for guest in guests)
     if missing_kib <= spare_kib:
+        # A start lives from idle memory: it can be refused, running guests
+        # can't, so it never takes what one of them needs.
+        missing_kib = min(missing_kib + host.wanted_kib, spare_kib)
         wishes = _from_idle(guests, missing_kib, settings.dead_band_kib)
     else:
         wishes = _shared_out(guests, host, settings)
@@ -191,7 +189,6 @@ def _shared_out(
     pool_kib = (
         host.expected_free_kib
         - host.slack_kib
-        - host.wanted_kib
         + sum(guest.target_kib for guest in (*sharers, *growers))
     )
     filled = water_fill(

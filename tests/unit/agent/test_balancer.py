@@ -5,8 +5,11 @@ Every test here fails when the protection it names is taken out.
 """
 
 import unittest
+from unittest import mock
 
 from nova_xen_overcommit import exception
+from nova_xen_overcommit.agent import balancer
+from nova_xen_overcommit.agent.xenstore import XenstoreError
 from nova_xen_overcommit.policy.sample import MemorySample
 from tests.simulator import GIB, MIB, SimulatedHost
 from tests.unit.agent.harness import Harness
@@ -135,6 +138,28 @@ class HandsOffTest(unittest.TestCase):
         self.assertEqual(256 * MIB, silent.target_kib)
         harness.run(30)
         self.assertEqual(GIB, silent.target_kib)
+
+
+class StaleFiguresTest(unittest.TestCase):
+    def test_no_second_step_down_before_the_first_was_felt(self) -> None:
+        # Given idle guests that speak each 10 s
+        host = SimulatedHost(physical_kib=2 * GIB + 192 * MIB, kept_kib=0)
+        harness = Harness(host, sample_max_age_s=30)
+        guests = [host.start() for _ in range(2)]
+        for guest in guests:
+            guest.speaks_every_s = 10.0
+        harness.run(12)
+        # When a start wants more than one step of each
+        asked = harness.ask(flavor_kib=GIB, overcommit=False)
+        # Then none is asked for a second one before it spoke again
+        spoken = {guest.uuid: guest.said for guest in guests}
+        for _ in range(16):
+            harness.run(0.5)
+            for guest in guests:
+                if guest.said is spoken[guest.uuid]:
+                    self.assertGreaterEqual(guest.target_kib, 768 * MIB)
+        harness.run(30)
+        self.assertTrue(asked.granted_kib)
 
 
 class UncooperativeTest(unittest.TestCase):
@@ -338,6 +363,15 @@ class LoopTest(unittest.TestCase):
         harness.run(20)
         guests = harness.balancer.guests.values()
         self.assertTrue(all(guest.speaks for guest in guests))
+
+    def test_a_sensor_that_fails_for_long_is_told_of_once(self) -> None:
+        harness = full_host(3)
+        gone = mock.Mock(read=mock.Mock(side_effect=XenstoreError("slow")))
+        harness.balancer._sensors = [gone, harness.host]
+        with self.assertLogs(balancer.LOG, "WARNING") as logs:
+            harness.run(20)
+        self.assertEqual(1, len(logs.records))
+        self.assertIsNone(logs.records[0].exc_info)
 
     def test_a_new_agent_goes_on_where_the_old_one_died(self) -> None:
         harness = full_host(12)

@@ -49,20 +49,21 @@ class RulesTest(unittest.TestCase):
     def test_a_guest_at_its_floor_and_one_at_its_flavor_are_sound(
         self,
     ) -> None:
-        # 104 MiB + 1 GiB / 512, as xenballoond has it
-        pair = [*guests(1, 106), *guests(1, 1024)]
+        # 104 MiB + 1 GiB / 512, as xenballoond has it, and 48 MiB +
+        # 1 GiB / 64 for the kernel
+        pair = [*guests(1, 170), *guests(1, 1024)]
         self.assertEqual([], self.judge(guests=pair))
 
     def test_a_guest_below_its_floor(self) -> None:
-        self.assert_broken("rule 1", guests=guests(2, 105))
+        self.assert_broken("rule 1", guests=guests(2, 169))
 
     def test_a_guest_above_its_flavor(self) -> None:
         self.assert_broken("rule 1", guests=guests(2, 1025))
 
     def test_more_floors_than_memory(self) -> None:
-        # 32 floors fit beside the reserve, 33 don't
-        self.assertEqual([], self.judge(guests=guests(32, 106)))
-        self.assert_broken("rule 1", guests=guests(33, 106))
+        # 20 floors fit beside the reserve, 21 don't
+        self.assertEqual([], self.judge(guests=guests(20, 170)))
+        self.assert_broken("rule 1", guests=guests(21, 170))
 
     def test_more_held_than_there_is(self) -> None:
         self.assert_broken("rule 2", guests=guests(7, 513))

@@ -241,10 +241,10 @@ class GuestSwapTest(AdmissionTestCase):
 
 class FloorsTest(AdmissionTestCase):
     def test_floors_and_reserve_fill_the_host_to_the_mib(self) -> None:
-        # Given a new 1 GiB guest has a floor of 106 MiB
+        # Given a new 1 GiB guest has a floor of 170 MiB
         # When floors, reserve and it fill the host, then it shall pass
         # When one MiB lacks, then it shall NOT pass
-        free_mib = 3200 - 128 - 106
+        free_mib = 3200 - 128 - 170
         self.assert_passes(world.a_report(floors_mib=free_mib))
         self.assert_refuses(
             "floors would be 3073 MiB",
@@ -263,20 +263,20 @@ class FloorsTest(AdmissionTestCase):
         # Given room for the floors of two guests
         # When one was placed since the report, then the host shall pass
         # When two were, then it shall NOT pass
-        report = world.a_report(floors_mib=3200 - 128 - 2 * 106)
+        report = world.a_report(floors_mib=3200 - 128 - 2 * 170)
         self.assert_passes(report, host=world.a_host(1))
         self.assert_refuses("floors", report, host=world.a_host(2))
 
     def test_many_small_claims_count_each(self) -> None:
         # Given eight guests of 128 MiB were placed since the report
         # When their floors are summed
-        # Then each counts with its own floor of 41 MiB
+        # Then each counts with its own floor of 91 MiB
         claims = admission.Claims.since(
             world.REPORT, world.a_host(8, flavor_mib=128)
         )
         floors_mib, starts_mib = claims.least_mib(world.REPORT)
         self.assertEqual(admission.Claims(1024, 8), claims)
-        self.assertEqual((8 * 41, 8 * 41), (floors_mib, starts_mib))
+        self.assertEqual((8 * 91, 8 * 91), (floors_mib, starts_mib))
 
 
 class StartTest(AdmissionTestCase):
