@@ -10,6 +10,7 @@ from oslo_log import log as logging
 
 from nova_xen_overcommit import exception
 from nova_xen_overcommit.agent import protocol
+from nova_xen_overcommit.policy import overhead
 from nova_xen_overcommit.virt import capacity, errors
 
 LOG = logging.getLogger(__name__)
@@ -29,15 +30,6 @@ class Agent(Protocol):
         self, uuid: str, reason: str
     ) -> contextlib.AbstractContextManager[None]:
         """Keep the agent's hands off a guest while the block runs."""
-
-
-def overhead_kib(flavor_kib: int, vcpus: int) -> int:
-    """Give what a domain takes besides its memory, at most.
-
-    Page tables: 1 MiB per virtual CPU and 8 KiB per MiB of memory, as
-    libxl_get_required_shadow_memory has it.
-    """
-    return _KIB * vcpus + flavor_kib // 128
 
 
 class Starts:
@@ -132,7 +124,7 @@ class Starts:
     def _lack(
         self, request: protocol.StartRequest, free_kib: int
     ) -> exception.NoRoom | None:
-        needed_kib = request.flavor_kib + overhead_kib(
+        needed_kib = request.flavor_kib + overhead.shadow_kib(
             request.flavor_kib, request.vcpus
         )
         if free_kib - self._options.host_slack_mib * _KIB >= needed_kib:

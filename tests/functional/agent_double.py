@@ -15,7 +15,7 @@ import fixtures
 
 from nova_xen_overcommit import exception
 from nova_xen_overcommit.agent import protocol, server
-from tests.unit.virt.reports import host_report
+from tests.reports import host_report
 
 
 class AgentDouble(fixtures.Fixture):

@@ -106,6 +106,18 @@ class TestXen(test_driver.DriverTestCase):
         self.assertIn("qemu-system", domain.findtext("devices/emulator"))
         self.assertEqual("hvm", self.agent.requests[-1].os_type)
 
+    def test_hvm_with_emulated_scsi_disks(self) -> None:
+        # Given an image that asks for the bus that boots fastest
+        self.start_host("compute1")
+        image = self.image(hw_disk_bus="scsi")
+        domain = self.domain(self.boot_image(image))
+        targets = [
+            (target.get("dev"), target.get("bus"))
+            for target in domain.iterfind("devices/disk/target")
+        ]
+        disks = [("sda", "scsi"), ("sdb", "scsi"), ("sdc", "scsi")]
+        self.assertEqual(disks, targets)
+
     def test_hvm_with_a_config_drive(self) -> None:
         self.start_host("compute1")
         image = self.image(img_config_drive="mandatory")

@@ -6,7 +6,6 @@ Hosts run Nova's stock driver on its fake libvirt; what our driver would add
 that it can say what no healthy host would.
 """
 
-import dataclasses
 import time
 from typing import Any
 
@@ -16,6 +15,7 @@ from nova.tests.functional.api import client as api_client
 
 from nova_xen_overcommit import report as report_module
 from nova_xen_overcommit.report import HostReport
+from tests import reports
 from tests.functional import base
 
 USABLE_MIB = 3584  # what the base's hosts have beside the 512 reserved
@@ -23,30 +23,8 @@ USABLE_MIB = 3584  # what the base's hosts have beside the 512 reserved
 
 def fresh_report(**changes: Any) -> HostReport:
     """Give the report of an empty 4 GiB host that promises 12 GiB."""
-    empty = HostReport(
-        time_s=time.time(),
-        mode="overcommit",
-        state=report_module.NORMAL,
-        physical_mib=4096,
-        usable_mib=USABLE_MIB,
-        reserve_mib=128,
-        free_mib=USABLE_MIB,
-        committed_mib=0,
-        promise_mib=12 * 1024,
-        floors_mib=0,
-        demand_mib=0,
-        peak_mib=0,
-        idle_mib=0,
-        reclaimable_mib=0,
-        swap_mib=0,
-        max_ratio=4.0,
-        floor_share=0.1,
-        start_share=0.25,
-        require_guest_swap=False,
-        guests=0,
-        uncooperative=0,
-    )
-    return dataclasses.replace(empty, **changes)
+    empty = {"usable_mib": USABLE_MIB, "free_mib": USABLE_MIB}
+    return reports.host_report(**{**empty, **changes})
 
 
 class SchedulerTestCase(base.FunctionalTestCase):

@@ -241,11 +241,26 @@ class Cloud:
                 return mine
             time.sleep(2)
 
-    def wait_gone(self, timeout_s: float, log: pathlib.Path) -> None:
-        """Wait until there is no instance."""
+    def delete_all(self, timeout_s: float, log: pathlib.Path) -> None:
+        """Delete all instances and wait until they are gone.
+
+        One whose deletion failed is deleted again.
+        """
+        asked: set[str] = set()
+
+        def gone() -> bool:
+            there = self.servers()
+            for server in there:
+                failed = server["status"] == "ERROR"
+                idle = server["OS-EXT-STS:task_state"] is None
+                if server["id"] not in asked or (failed and idle):
+                    self.delete(server["id"])
+                    asked.add(server["id"])
+            return not there
+
         steps.wait_until(
             "deletion of all instances",
-            lambda: not self.servers(),
+            gone,
             timeout_s,
             log,
             pause_s=2,

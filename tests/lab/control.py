@@ -211,6 +211,9 @@ class ControlPlane:
             f"bind = '127.0.0.1:{port}'\n"
             "worker_class = 'gthread'\nworkers = 1\nthreads = 8\n"
             "timeout = 300\ngraceful_timeout = 2\n"
+            # Clients keep connections, and take it for a failure when one
+            # is closed as they send.
+            "keepalive = 3600\n"
             "control_socket_disable = True\n"
         )
         upper = service.upper()

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Our package in dom0, installed and configured as an operator would."""
 
+import json
 import pathlib
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from typing import Any
 
 from tests.lab import openstack_conf, paths, steps, xenhost
 from tests.lab import settings as lab_settings
@@ -101,6 +103,11 @@ class Dom0:
         """The newest lines of a unit's log."""
         command = f"journalctl -o cat -u {unit} -n {lines} --no-pager"
         return self._host.ssh(command)
+
+    def agent_status(self) -> dict[str, Any]:
+        """What the agent says of itself."""
+        told = self._host.ssh("/opt/nova/bin/python /root/lab/status.py")
+        return dict(json.loads(told))
 
     def save_logs(self) -> None:
         """Bring dom0's logs where the lab's other logs are."""

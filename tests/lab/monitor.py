@@ -16,6 +16,7 @@ class Monitor:
     def __init__(self, host: xenhost.XenHost, floor_share: float) -> None:
         self._share = floor_share
         self.path = paths.logs() / "monitor.jsonl"
+        self.path.unlink(missing_ok=True)
         with self.path.open("ab") as out:
             self._process = subprocess.Popen(
                 host.command("python3 -u /root/lab/monitor.py"),

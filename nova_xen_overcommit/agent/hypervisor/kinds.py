@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from nova_xen_overcommit import exception
 from nova_xen_overcommit.agent.hypervisor.base import Domain, HostMemory
+from nova_xen_overcommit.policy import overhead
 
 _KIB = 1024
 # Nova's default of reserved_host_memory_mb.
@@ -53,15 +54,13 @@ class Xen:
     def overhead_kib(self, flavor_kib: int, vcpus: int, os_type: str) -> int:
         """Give the overhead of a guest.
 
-        libxl's own reckoning (libxl_get_required_shadow_memory): 256 pages
-        a vCPU and two a MiB of the guest's most memory, for guests that
-        Xen runs in hardware; a PV guest needs only its page tables' slack.
+        What libxl sets aside for guests that Xen runs in hardware; a PV
+        guest needs only its page tables' slack.
         """
         slack_kib = 2 * _KIB
         if os_type in ("linux", "xen"):
             return slack_kib
-        pages = 256 * vcpus + 2 * (flavor_kib // _KIB)
-        return slack_kib + 4 * pages
+        return slack_kib + overhead.shadow_kib(flavor_kib, vcpus)
 
 
 class Qemu:

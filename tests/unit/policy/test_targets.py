@@ -94,7 +94,6 @@ class EnoughForAllTest(unittest.TestCase):
             {"idle": 768}, plan_mib([moving], host(0, wanted_mib=600))
         )
 
-
     def test_a_start_gets_idle_memory_and_no_more(self) -> None:
         guests = [guest("idle", 300, 200), guest("busy", 500, 500)]
         self.assertEqual(

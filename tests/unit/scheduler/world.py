@@ -4,21 +4,17 @@
 import dataclasses
 from typing import Any
 
-from nova_xen_overcommit import report as report_module
 from nova_xen_overcommit.report import HostReport
 from nova_xen_overcommit.scheduler import admission
+from tests import reports
 
 NOW_S = 1_700_000_000.0
 LIMITS = admission.Limits(max_age_s=180, clock_skew_s=30)
 RESERVED_MIB = 896
 
-REPORT = HostReport(
+REPORT = reports.host_report(
     time_s=NOW_S - 10,
-    mode="overcommit",
-    state=report_module.NORMAL,
-    physical_mib=4096,
     usable_mib=3200,
-    reserve_mib=128,
     free_mib=256,
     committed_mib=3072,
     promise_mib=9000,
@@ -28,12 +24,8 @@ REPORT = HostReport(
     idle_mib=2000,
     reclaimable_mib=1800,
     swap_mib=3072,
-    max_ratio=4.0,
-    floor_share=0.1,
-    start_share=0.25,
     require_guest_swap=True,
     guests=3,
-    uncooperative=0,
 )
 
 # Nova counts what the report counts: no claim is newer than the report.

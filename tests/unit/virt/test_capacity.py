@@ -3,7 +3,7 @@ import unittest
 
 from nova_xen_overcommit.report import HostReport
 from nova_xen_overcommit.virt import capacity, inventory
-from tests.unit.virt.reports import host_report
+from tests.reports import host_report
 
 STOCK = capacity.Ratios(configured=None, initial=1.0)
 

@@ -6,7 +6,7 @@ from oslo_config import cfg
 
 from nova_xen_overcommit import conf, exception, report
 from nova_xen_overcommit.virt import inventory, publisher
-from tests.unit.virt.reports import host_report
+from tests.reports import host_report
 
 NOW_S = 1_000_000.0
 INVENTORY = {"total": 4096, "reserved": 512, "allocation_ratio": 1.0}

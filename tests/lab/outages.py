@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What must not harm: Nova gone, the agent gone, guests that lie.
+
+Each act gives the faults it found, in words; none means it held.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from tests.lab import demo as lab_demo
+from tests.lab import dom0, openstack_conf, paths, processes, servers, steps
+from tests.lab import guests as lab_guests
+from tests.lab import lab as lab_module
+
+_KEY = "data/nova_xen_overcommit"
+_IDLE = (
+    "v=1 seq=$n mem_total_kib=900000 mem_available_kib=890000"
+    " swap_total_kib=1048572 swap_free_kib=1048572"
+)
+_BUSY = (
+    "v=1 seq=$n mem_total_kib=900000 mem_available_kib=0"
+    " swap_total_kib=1048572 swap_free_kib=0 swap_in_kib=$((n * 999999))"
+)
+# Xenstore takes 4 KiB at most, so a value of 1 MB comes in as many writes
+# that are refused, and one of the largest that is not.
+_GARBAGE = (
+    "xenstore-write {key} \"$(head -c 3000 /dev/urandom | tr '\\0' x)\";"
+    " xenstore-write {key} 'v=1 seq=$n mem_total_kib=-1';"
+    " xenstore-write {key} 'v=1 seq=$n';"
+    " xenstore-write {key} \"$(head -c 1000000 /dev/zero | tr '\\0' 9)\";"
+    " xenstore-rm {key};"
+    " xenstore-write data/meminfo_total 99999999999999999999"
+    " data/meminfo_free -7"
+)
+
+
+@contextmanager
+def _nova_gone(lab: lab_module.Lab) -> Iterator[None]:
+    """Stop nova-compute, message bus and database; start them again."""
+    lab.dom0.stop(dom0.COMPUTE)
+    for name in ("rabbitmq", "mariadb"):
+        processes.stop_server(name)
+    steps.say("nova-compute, RabbitMQ and MariaDB are stopped")
+    try:
+        yield
+    finally:
+        plane = lab.control()
+        servers.start_rabbitmq(lab.settings)
+        plane.restart_database()
+        servers.wait("rabbitmq", lab.settings.ports["rabbitmq"])
+        lab.restart_compute()
+        steps.say("all of them run again")
+
+
+def without_nova(demo: lab_demo.Demo, needy: lab_guests.Guest) -> list[str]:
+    """Stop all of Nova that a host needs: balancing goes on."""
+    faults = []
+    with _nova_gone(demo.lab):
+        try:
+            demo.need(needy)
+        except steps.LabError as error:
+            faults.append(f"without Nova: {error}")
+        needy.stop_eating()
+    return faults
+
+
+def without_the_agent(demo: lab_demo.Demo) -> list[str]:
+    """Stop the agent: Nova places nothing beyond physical memory.
+
+    The same instance is asked for again with the agent there, which shows
+    that it was refused for want of the agent.
+    """
+    demo.lab.dom0.stop(dom0.AGENT)
+    age_s = openstack_conf.REPORT_MAX_AGE_S
+    steps.say(f"agent stopped; its report is old after {age_s} s")
+    time.sleep(age_s)
+    faults = []
+    if demo.place({"without-agent": "pv"}):
+        faults.append("placed beyond physical memory without the agent")
+    demo.lab.dom0.restart(dom0.AGENT)
+    steps.say("agent runs again")
+    if not demo.place_patiently("with-agent", "pv", 300):
+        faults.append("the agent's return does not let Nova place again")
+    return faults
+
+
+def _lie(guest: lab_guests.Guest, writing: str, pause_s: float) -> None:
+    """Let a guest's publisher be replaced by a liar."""
+    # The name keeps the loop in init from starting the publisher again.
+    guest.run(
+        "rm /usr/bin/nova-xen-overcommit-publisher;"
+        " killall nova-xen-overcommit-publisher 2>/dev/null;"
+        f" (n=1000000; while :; do n=$((n + 1)); {writing};"
+        f" usleep {int(pause_s * 1e6)}; done) >/dev/null 2>&1 & true"
+    )
+
+
+def liars(
+    demo: lab_demo.Demo,
+    lying: Sequence[lab_guests.Guest],
+    honest: lab_guests.Guest,
+) -> list[str]:
+    """Let three guests lie; one that doesn't must get what it needs."""
+    idle, busy, mad = lying
+    _lie(idle, f'xenstore-write {_KEY} "{_IDLE}"', 0.2)
+    idle.eat(lab_demo.NEED_MIB)
+    _lie(busy, f'xenstore-write {_KEY} "{_BUSY}"', 0.2)
+    _lie(mad, _GARBAGE.format(key=_KEY), 0.0)
+    steps.say(
+        f"{idle.name} is busy and says idle, {busy.name} is idle and says"
+        f" busy, {mad.name} writes garbage without end"
+    )
+    before = demo.lab.dom0.agent_status()
+    faults = []
+    try:
+        demo.need(honest)
+    except steps.LabError as error:
+        faults.append(f"among liars: {error}")
+    honest.stop_eating()
+    after = demo.lab.dom0.agent_status()
+    if after["failures"] != before["failures"]:
+        faults.append(f"passes failed: {after['complaint']}")
+    if after["passes"] <= before["passes"]:
+        faults.append("the agent made no pass")
+    return faults
+
+
+def play(demo: lab_demo.Demo) -> list[str]:
+    """Play all on a lab on which instances run."""
+    everyone = [g for g in demo.guests() if g.name.startswith("pv")]
+    faults = without_nova(demo, everyone[0])
+    faults += without_the_agent(demo)
+    demo.remember()
+    faults += liars(demo, everyone[:3], demo.guest("with-agent"))
+    for fault in faults:
+        steps.say(f"FAULT {fault}; logs in {paths.logs()}")
+    return faults
