@@ -56,6 +56,7 @@ class SimulatedGuest:
     offset_kib: int = 0
     fails_calls: bool = False
     swap_in_kib: int = 0
+    restart_kib: int = 0
     speaks_every_s: float = 0.0
     said: MemorySample | None = None
 
@@ -119,6 +120,20 @@ class SimulatedHost:
         self.guests[guest.uuid] = guest
         return guest
 
+    def end(self, guest: SimulatedGuest) -> None:
+        """Let a guest be gone: shut down, or in the midst of a reboot."""
+        del self.guests[guest.uuid]
+
+    def come_back(self, guest: SimulatedGuest) -> SimulatedGuest:
+        """Build a guest that rebooted, as Xen does without asking."""
+        return self.start(
+            guest.name,
+            flavor_kib=guest.flavor_kib,
+            actual_kib=guest.restart_kib or guest.flavor_kib,
+            swap_kib=guest.swap_kib,
+            uuid=guest.uuid,
+        )
+
     @property
     def free_kib(self) -> int:
         held_kib = sum(guest.actual_kib for guest in self.guests.values())
@@ -176,6 +191,16 @@ class SimulatedHost:
             raise exception.HypervisorError(f"guest {domain.name}: refused")
         self.calls.append((guest.uuid, target_kib))
         guest.target_kib = target_kib
+
+    @property
+    def rebuilds_at_reboot(self) -> bool:
+        return True
+
+    def set_restart_memory(self, domain: Domain, start_kib: int) -> None:
+        guest = self.guests[domain.uuid]
+        if guest.fails_calls:
+            raise exception.HypervisorError(f"guest {domain.name}: refused")
+        guest.restart_kib = start_kib
 
     def overhead_kib(self, flavor_kib: int, vcpus: int, os_type: str) -> int:
         del flavor_kib, vcpus, os_type

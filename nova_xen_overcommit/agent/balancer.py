@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 
 from nova_xen_overcommit import exception
-from nova_xen_overcommit.agent import starts
+from nova_xen_overcommit.agent import restarts, starts
 from nova_xen_overcommit.agent.guests import TrackedGuest
 from nova_xen_overcommit.agent.hypervisor.base import (
     Domain,
@@ -85,6 +85,7 @@ class Balancer:
         self._kept_kib: int | None = None
         self._building_kib = 0
         self._complaints: dict[str, str] = {}
+        self._restarts = restarts.RestartDesk(hypervisor, leases)
         self.guests: dict[str, TrackedGuest] = {}
         self.moves = 0
         self.errors = 0
@@ -124,7 +125,11 @@ class Balancer:
         # Not earlier: figures found in this pass may be older than what
         # was measured in it, and must not look newer.
         now_s = self._monotonic_s()
+        before = self.guests
         self._track(domains, samples, now_s, settings)
+        if settings.moves:
+            self._restarts.keep(before, self.guests, now_s)
+            self._restarts.prepare(self.guests.values(), settings)
         return self._steady(memory), now_s
 
     def _read(self, domains: Sequence[Domain]) -> Mapping[str, MemorySample]:

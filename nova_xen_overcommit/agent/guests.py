@@ -31,6 +31,8 @@ class TrackedGuest:
 
     ``held`` says why its client wants it left alone, "" when it doesn't.
     ``shrank_s`` is when it was last seen with less than before.
+    ``restart_kib`` is what it comes back with when it reboots, 0 as long
+    as that was not said.
     """
 
     domain: Domain
@@ -46,6 +48,7 @@ class TrackedGuest:
     reason: str = "just found"
     starved_s: float = 0.0
     shrank_s: float = -math.inf
+    restart_kib: int = 0
 
     @classmethod
     def found(

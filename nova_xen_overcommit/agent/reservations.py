@@ -18,7 +18,9 @@ class Reservation:
     """One start; memory in KiB.
 
     ``granted_kib`` is what the guest may start with, None while it waits.
-    ``overhead_kib`` is what the hypervisor needs beside that.
+    ``overhead_kib`` is what the hypervisor needs beside that. ``restart``:
+    not asked by a client, but made for a guest that may be rebooting; it
+    ends at its deadline.
     """
 
     request: StartRequest
@@ -26,6 +28,7 @@ class Reservation:
     deadline_s: float
     overhead_kib: int = 0
     granted_kib: int | None = None
+    restart: bool = False
     failure: exception.OvercommitError | None = None
     answered: threading.Event = dataclasses.field(
         default_factory=threading.Event

@@ -12,7 +12,10 @@ from tests.lab import paths, processes, steps
 HOST_MIB = 4096
 DOM0_MIB = 768
 # What each flag that is off would break is told in the lab's README.
-_CPU = "max,-la57,-pku,-smap,-smep,-rdtscp,-xsave,-rdpid"
+_CPU = (
+    "max,-la57,-pku,-smap,-smep,-rdtscp,-xsave,-rdpid"
+    ",+invtsc,x-force-features=on"
+)
 _XEN_ARGS = (
     "console=com1 com1=115200,8n1 dom0_mem={mib}M,max:{mib}M"
     " dom0_max_vcpus=2 no-real-mode edd=off vga=none"

@@ -39,6 +39,8 @@ class Domain:
     actual_kib: int
     asked_kib: int
     overhead_kib: int
+    vcpus: int = 1
+    os_type: str = "hvm"
     metadata: GuestMetadata = dataclasses.field(default_factory=GuestMetadata)
     busy: str = ""
     exempt: str = ""
@@ -67,6 +69,16 @@ class Hypervisor(Protocol):
 
     def set_target(self, domain: Domain, target_kib: int) -> None:
         """Ask a guest to have ``target_kib``; returns before it has.
+
+        :raises HypervisorError: the call failed; the guest is named.
+        """
+
+    @property
+    def rebuilds_at_reboot(self) -> bool:
+        """Whether a guest that reboots gives up its memory and asks anew."""
+
+    def set_restart_memory(self, domain: Domain, start_kib: int) -> None:
+        """Let a guest come back with ``start_kib`` when it reboots.
 
         :raises HypervisorError: the call failed; the guest is named.
         """

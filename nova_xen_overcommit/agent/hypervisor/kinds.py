@@ -20,9 +20,14 @@ def held_kib(domains: Sequence[Domain]) -> int:
 
 
 class Kind(Protocol):
-    """One kind of hypervisor behind libvirt."""
+    """One kind of hypervisor behind libvirt.
+
+    ``rebuilds_at_reboot``: a guest that reboots by itself gives up its
+    memory and is built anew.
+    """
 
     name: str
+    rebuilds_at_reboot: bool
 
     def host_memory(
         self, connection: Any, domains: Sequence[Domain], kept_kib: int | None
@@ -37,6 +42,7 @@ class Xen:
     """Xen through libxl: free memory is exact, and nobody else uses it."""
 
     name = "xen"
+    rebuilds_at_reboot = True
 
     def host_memory(
         self, connection: Any, domains: Sequence[Domain], kept_kib: int | None
@@ -67,6 +73,7 @@ class Qemu:
     """KVM and plain QEMU: guests share the host's memory with processes."""
 
     name = "qemu"
+    rebuilds_at_reboot = False
 
     def host_memory(
         self, connection: Any, domains: Sequence[Domain], kept_kib: int | None
@@ -98,6 +105,7 @@ class Embedded:
     """libvirt's embedded test hypervisor: nothing but its guests."""
 
     name = "test"
+    rebuilds_at_reboot = False
 
     def host_memory(
         self, connection: Any, domains: Sequence[Domain], kept_kib: int | None

@@ -140,6 +140,8 @@ class LibvirtHypervisor:
             flavor_kib=defined.flavor_kib,
             actual_kib=actual_kib,
             asked_kib=defined.asked_kib,
+            vcpus=defined.vcpus,
+            os_type=defined.os_type,
             overhead_kib=self.overhead_kib(
                 defined.flavor_kib, defined.vcpus, defined.os_type
             ),
@@ -160,12 +162,30 @@ class LibvirtHypervisor:
 
     def set_target(self, domain: base.Domain, target_kib: int) -> None:
         """Ask a guest for a size; see :class:`base.Hypervisor`."""
+        flags = libvirt.VIR_DOMAIN_AFFECT_LIVE
+        self._set_memory(domain, target_kib, flags)
+
+    @property
+    def rebuilds_at_reboot(self) -> bool:
+        """Whether a reboot frees a guest's memory; see base."""
+        return self._kind.rebuilds_at_reboot
+
+    def set_restart_memory(self, domain: base.Domain, start_kib: int) -> None:
+        """Change the size a reboot begins with; see base.
+
+        libxl ends a domain that reboots and builds it anew from libvirt's
+        persistent definition (libxlDomainShutdownHandleRestart).
+        """
+        flags = libvirt.VIR_DOMAIN_AFFECT_CONFIG
+        self._set_memory(domain, start_kib, flags)
+
+    def _set_memory(self, domain: base.Domain, kib: int, flags: int) -> None:
         try:
             handle = self.connection.lookupByUUIDString(domain.uuid)
-            handle.setMemoryFlags(target_kib, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+            handle.setMemoryFlags(kib, flags)
         except libvirt.libvirtError as error:
             raise exception.HypervisorError(
-                f"guest {domain.name}: setMemory to {target_kib} KiB: {error}"
+                f"guest {domain.name}: setMemory to {kib} KiB: {error}"
             ) from error
 
     def overhead_kib(self, flavor_kib: int, vcpus: int, os_type: str) -> int:

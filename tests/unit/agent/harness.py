@@ -67,11 +67,11 @@ class Harness:
         """Ask for a start, as the server's thread does."""
         now_s = self.host.clock.now_s
         self.asked = getattr(self, "asked", 0) + 1
+        stock = {"uuid": f"start-{self.asked}", "swap_kib": flavor_kib}
         request = StartRequest(
-            uuid=f"start-{self.asked}",
             name=f"start-{self.asked}",
             flavor_kib=flavor_kib,
-            **{"swap_kib": flavor_kib, **more},
+            **{**stock, **more},
         )
         reservation = Reservation(request, now_s, now_s + wait_s)
         self.leases.add(reservation)

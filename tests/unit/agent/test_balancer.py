@@ -332,6 +332,77 @@ class StartTest(unittest.TestCase):
         self.assertEqual([GIB] * 6, [start.granted_kib for start in starts])
 
 
+class RebootTest(unittest.TestCase):
+    """A guest that reboots by itself asks nobody for its memory."""
+
+    def setUp(self) -> None:
+        # Given a full host on which one guest is gone, and others want more
+        self.harness = full_host(12)
+        self.guest, *self.others = self.harness.host.guests.values()
+        self.harness.host.end(self.guest)
+        for other in self.others:
+            other.wants_kib = 500 * MIB
+
+    def test_its_memory_is_kept_and_it_comes_back(self) -> None:
+        self.harness.run(30)
+        self.assertGreaterEqual(self.harness.host.free_kib, 256 * MIB)
+        again = self.harness.host.come_back(self.guest)
+        self.assertEqual(256 * MIB, again.actual_kib)
+        self.harness.run(30)
+        self.assertEqual([], self.harness.leases.reservations())
+        self.assertEqual([], self.harness.broken_rules())
+
+    def test_a_start_is_not_given_its_memory(self) -> None:
+        start = self.harness.ask()
+        self.harness.run(30)
+        needed_kib = 256 * MIB + start.claim_kib
+        self.assertGreaterEqual(self.harness.host.free_kib, needed_kib)
+
+    def test_it_counts_in_the_report_meanwhile(self) -> None:
+        self.harness.run(1)
+        made = self.harness.agent.report()
+        self.assertEqual(12 * 1024, made["committed_mib"])
+
+    def test_what_it_has_taken_is_not_kept_again(self) -> None:
+        self.harness.run(30)
+        before = self.harness.agent.report()["usable_mib"]
+        self.harness.host.building_kib = 256 * MIB
+        targets = [guest.target_kib for guest in self.others]
+        self.harness.run(5)
+        self.assertEqual(targets, [guest.target_kib for guest in self.others])
+        self.assertEqual(before, self.harness.agent.report()["usable_mib"])
+
+    def test_one_that_was_shut_down_frees_its_memory(self) -> None:
+        self.harness.run(90)
+        self.assertEqual([], self.harness.leases.reservations())
+        self.assertLess(self.harness.host.free_kib, 64 * MIB)
+
+    def test_a_start_that_nova_asks_for_takes_its_place(self) -> None:
+        self.harness.run(1)
+        start = self.harness.ask(uuid=self.guest.uuid)
+        self.harness.run(10)
+        self.assertEqual([start], self.harness.leases.reservations())
+
+    def test_observe_keeps_nothing(self) -> None:
+        harness = Harness(mode="observe")
+        guest = harness.host.start()
+        harness.run(5)
+        harness.host.end(guest)
+        harness.run(1)
+        self.assertEqual([], harness.leases.reservations())
+        self.assertEqual(0, guest.restart_kib)
+
+    def test_a_guest_whose_definition_stays_is_kept_its_flavor(self) -> None:
+        harness = Harness()
+        guest = harness.host.start()
+        guest.fails_calls = True
+        harness.run(1)
+        harness.host.end(guest)
+        harness.run(1)
+        (kept,) = harness.leases.reservations()
+        self.assertEqual(GIB, kept.granted_kib)
+
+
 class LoopTest(unittest.TestCase):
     def test_no_exception_ends_the_loop(self) -> None:
         harness = full_host(3)

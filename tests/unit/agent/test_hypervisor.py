@@ -4,6 +4,8 @@
 import tempfile
 import unittest
 
+import libvirt
+
 from nova_xen_overcommit import exception, guest_metadata
 from nova_xen_overcommit.agent.hypervisor import (
     base,
@@ -66,6 +68,20 @@ class EmbeddedTest(unittest.TestCase):
     def test_a_target_reaches_the_guest(self) -> None:
         self.hypervisor.set_target(self.start(), 300 * MIB)
         self.assertEqual(300 * MIB, self.hypervisor.domains()[0].actual_kib)
+
+    def test_what_a_reboot_begins_with_leaves_the_guest_alone(self) -> None:
+        # Given a guest with a persistent definition
+        handle = self.connection.defineXML(domain_xml())
+        handle.create()
+        domain = self.hypervisor.domains()[0]
+        # When it shall come back with 256 MiB
+        self.hypervisor.set_restart_memory(domain, 256 * MIB)
+        # Then its definition says so, and it has what it had
+        inactive = handle.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
+        self.assertEqual(256 * MIB, definition.parse(inactive).asked_kib)
+        self.assertEqual(512 * MIB, self.hypervisor.domains()[0].actual_kib)
+        handle.destroy()
+        handle.undefine()
 
     def test_the_flavor_is_not_lost_when_the_guest_shrinks(self) -> None:
         self.hypervisor.set_target(self.start(), 300 * MIB)
