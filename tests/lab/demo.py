@@ -6,11 +6,12 @@ the guests' own kernels and from Xen, none from the agent.
 """
 
 import concurrent.futures
+import contextlib
 import json
 import pathlib
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from tests.lab import dom0, monitor, paths, steps, xenhost
@@ -19,18 +20,29 @@ from tests.lab import lab as lab_module
 
 T = TypeVar("T")
 AIM = 16
+# Kinds of the first instances; all others are PV.
+OTHER_KINDS = ("hvm", "pvh")
 NEED_MIB = 600
 # What all want at once: with their own use more than each can have.
 WANT_MIB = 800
+# They hold it all, and touch it all once in a while: an emulated disk takes
+# minutes for what they swap.
+WANT_PAUSE_MS = 60_000
 _FLOOR_SHARE = 0.1
 
 
 class Demo:
     """One run on one lab."""
 
-    def __init__(self, lab: lab_module.Lab, aim: int) -> None:
+    def __init__(
+        self,
+        lab: lab_module.Lab,
+        aim: int,
+        other_kinds: Sequence[str] = OTHER_KINDS,
+    ) -> None:
         self.lab = lab
         self.aim = aim
+        self._other_kinds = other_kinds
         self.lost: list[str] = []
         self.monitor: monitor.Monitor | None = None
         self._boot_ids: dict[str, str] = {}
@@ -77,7 +89,7 @@ class Demo:
     def with_overcommit(self) -> int:
         """Ask for more until the host refuses for good."""
         self.lab.set_mode("overcommit")
-        kinds = ["hvm", "pvh"] + ["pv"] * self.aim
+        kinds = [*self._other_kinds, *["pv"] * self.aim]
         placed: list[str] = []
         refused_since_s: float | None = None
         number = 0
@@ -129,18 +141,19 @@ class Demo:
         """All instances, by name."""
         return sorted(self.lab.guests(), key=lambda guest: guest.name)
 
-    def guest(self, name: str) -> lab_guests.Guest:
-        """One instance."""
-        return next(guest for guest in self.guests() if guest.name == name)
-
     def remember(self) -> None:
         """Ask each guest at its console which boot it lives in."""
         everyone = self.guests()
         for guest, boot_id in zip(
             everyone, _each(everyone, _first_answer), strict=True
         ):
-            self._boot_ids[guest.name] = str(boot_id)
+            if self._boot_ids.setdefault(guest.name, boot_id) != boot_id:
+                self.lost.append(f"{guest.name} booted anew")
         steps.say(f"{len(everyone)} guests answer at their consoles")
+
+    def forget(self, guest: lab_guests.Guest) -> None:
+        """Let a guest boot anew without being lost."""
+        self._boot_ids.pop(guest.name, None)
 
     def check_alive(self, when: str) -> None:
         """Note guests that died, booted anew, or killed something."""
@@ -185,7 +198,7 @@ class Demo:
     def all_want(self, seconds: float) -> None:
         """Let everyone want everything, for a while."""
         everyone = self.guests()
-        _each(everyone, lambda guest: guest.eat(WANT_MIB))
+        _each(everyone, lambda guest: guest.eat(WANT_MIB, WANT_PAUSE_MS))
         steps.say(f"all {len(everyone)} want {WANT_MIB} MiB")
         time.sleep(seconds)
 
@@ -204,6 +217,51 @@ class Demo:
             self.monitor_log,
         )
         steps.say("agent killed; runs again")
+
+    def hunger(self) -> float:
+        """One needs memory, then all do, then the agent dies meanwhile.
+
+        Gives how long the one waited.
+        """
+        needy = next(g for g in self.guests() if g.name.startswith("pv-"))
+        met_s = self.need(needy)
+        self.check_alive("after one needed memory")
+        needy.stop_eating()
+        self.all_want(90)
+        self.check_alive("while all want everything")
+        self.kill_agent()
+        time.sleep(15)
+        self.calm()
+        self.check_alive("after SIGKILL of the agent")
+        return met_s
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[None]:
+        """Watch the hypervisor for as long as the block runs."""
+        self.monitor = monitor.Monitor(self.lab.host, _FLOOR_SHARE)
+        try:
+            yield
+        finally:
+            self.monitor.close()
+
+    def result(
+        self, placed_without: int, placed_with: int, met_s: float
+    ) -> dict[str, object]:
+        """Give what is printed in the end; to be asked while watched."""
+        assert self.monitor
+        violations = self.monitor.violations()
+        for violation in violations[:20]:
+            steps.say(violation)
+        return {
+            "host_mib": xenhost.HOST_MIB,
+            "flavor_mib": lab_module.FLAVOR_MIB,
+            "placed_without": placed_without,
+            "placed_with": placed_with,
+            "need_mib": NEED_MIB,
+            "need_met_s": round(met_s, 1),
+            "violations": len(violations),
+            "lost": len(self.lost),
+        }
 
     def _agent_pid(self) -> str:
         show = f"systemctl show -P MainPID {dom0.AGENT}"
@@ -230,46 +288,16 @@ def _each(
         return list(pool.map(ask, guests))
 
 
-def play(lab: lab_module.Lab, aim: int) -> dict[str, object]:
+def play(demo: Demo) -> dict[str, object]:
     """Play all acts; give the result."""
-    demo = Demo(lab, aim)
-    lab.set_mode("observe")
+    demo.lab.set_mode("observe")
     demo.clear()
     placed_without = demo.without()
-    return {"placed_without": placed_without, **experiment(demo)}
-
-
-def experiment(demo: Demo) -> dict[str, object]:
-    """Play the acts with overcommit; give their figures."""
-    lab = demo.lab
-    demo.monitor = monitor.Monitor(lab.host, _FLOOR_SHARE)
-    try:
+    with demo.watched():
         placed_with = demo.with_overcommit()
         demo.remember()
-        needy = next(g for g in demo.guests() if g.name.startswith("pv-"))
-        met_s = demo.need(needy)
-        demo.check_alive("after one needed memory")
-        needy.stop_eating()
-        demo.all_want(90)
-        demo.check_alive("while all want everything")
-        demo.kill_agent()
-        time.sleep(15)
-        demo.calm()
-        demo.check_alive("after SIGKILL of the agent")
-        violations = demo.monitor.violations()
-    finally:
-        demo.monitor.close()
-    for violation in violations[:20]:
-        steps.say(violation)
-    return {
-        "host_mib": xenhost.HOST_MIB,
-        "flavor_mib": lab_module.FLAVOR_MIB,
-        "placed_with": placed_with,
-        "need_mib": NEED_MIB,
-        "need_met_s": round(met_s, 1),
-        "violations": len(violations),
-        "lost": len(demo.lost),
-    }
+        met_s = demo.hunger()
+        return demo.result(placed_without, placed_with, met_s)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -278,7 +306,7 @@ def main(arguments: Sequence[str]) -> int:
     found = lab_module.Lab.find()
     lab = found or lab_module.Lab.up()
     try:
-        result = play(lab, aim)
+        result = play(Demo(lab, aim))
     except subprocess.TimeoutExpired as error:
         raise steps.LabError(f"dom0 is too slow: {error}") from error
     finally:

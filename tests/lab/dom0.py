@@ -32,6 +32,8 @@ mkdir -p /etc/systemd/system/{compute}.service.d
 cp lab.conf /etc/systemd/system/{compute}.service.d/
 [ -e /swap ] || {{ fallocate -l 2G /swap && chmod 600 /swap &&
     mkswap /swap >/dev/null && swapon /swap; }}
+# Guests that swap would keep dom0, who does it for them, from running.
+xl sched-credit2 -d Domain-0 -w 65535
 systemctl daemon-reload
 rm -f ./*.whl
 """

@@ -5,6 +5,7 @@ import concurrent.futures
 import dataclasses
 import itertools
 import json
+import re
 import subprocess
 import threading
 
@@ -98,17 +99,21 @@ class Guest:
     def meminfo_kib(self) -> dict[str, int]:
         """/proc/meminfo."""
         told = self.run("grep kB /proc/meminfo")
-        pairs = (line.split()[:2] for line in told.splitlines())
-        return {name.rstrip(":"): int(value) for name, value in pairs}
+        pairs = re.findall(r"^(\S+):\s+(\d+) kB", told, re.MULTILINE)
+        return {name: int(value) for name, value in pairs}
 
     def boot_id(self) -> str:
         """Changes when the guest boots anew."""
         return self.run("cat /proc/sys/kernel/random/boot_id").strip()
 
+    def reboot(self) -> None:
+        """Reboot from inside, as its user would."""
+        self.run("(sleep 1; reboot -f) >/dev/null 2>&1 &")
+
     def oom_kills(self) -> int:
         """How many processes its kernel has killed for want of memory."""
         told = self.run("grep ^oom_kill /proc/vmstat")
-        return int(told.split()[1])
+        return int(told.split("oom_kill ")[1].split()[0])
 
     def eat(self, mib: int, pause_ms: int = 1000) -> int:
         """Use memory over and over from now on; give the process id."""
@@ -120,8 +125,9 @@ class Guest:
     def eaten_kib(self, pid: int) -> tuple[int, int]:
         """What an eater has in RAM, and in swap."""
         told = self.run(f"grep -E '^Vm(RSS|Swap)' /proc/{pid}/status")
-        found = dict(line.split()[:2] for line in told.splitlines())
-        return int(found["VmRSS:"]), int(found["VmSwap:"])
+        # The kernel may have said something at the console, too.
+        found = dict(re.findall(r"^(Vm\w+):\s+(\d+) kB", told, re.MULTILINE))
+        return int(found["VmRSS"]), int(found["VmSwap"])
 
     def eat_passes(self, pid: int) -> int:
         """How often an eater has touched all of its memory."""
