@@ -23,6 +23,8 @@ from nova_xen_overcommit.policy.sample import MemorySample
 # A guest needs this long, at most, to boot and start its publisher. If it
 # has never spoken by then it gets what its flavor says.
 BOOT_GRACE_S = 180.0
+# Less than this from one pass to the next is no step of a balloon.
+_JITTER_KIB = 512
 
 
 @dataclasses.dataclass(slots=True)
@@ -76,7 +78,7 @@ class TrackedGuest:
     ) -> None:
         """Take in what was measured in this pass."""
         elapsed_s, self.now_s = max(0.0, now_s - self.now_s), now_s
-        if domain.actual_kib < self.domain.actual_kib:
+        if domain.actual_kib < self.domain.actual_kib - _JITTER_KIB:
             self.shrank_s = now_s
         self.domain = domain
         self.progress = advance(
