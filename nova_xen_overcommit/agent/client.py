@@ -44,10 +44,11 @@ class Connection:
         :raises AgentUnavailable: the agent went away or was too slow.
         :raises OvercommitError: what the agent refused with.
         """
+        request = protocol.encode({"method": method, **arguments})
         try:
-            self._sock.sendall(
-                protocol.encode({"method": method, **arguments})
-            )
+            # Who is refused is told why and cut off, maybe before asking.
+            with contextlib.suppress(BrokenPipeError):
+                self._sock.sendall(request)
             line = self._file.readline(protocol.MAX_LINE_BYTES)
         except OSError as error:
             raise exception.AgentUnavailable(

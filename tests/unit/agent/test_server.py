@@ -171,6 +171,18 @@ class StrangerTest(ServedTest):
         with self.assertRaisesRegex(exception.AgentRefused, "not admitted"):
             self.client.report()
 
+    def test_who_is_cut_off_before_asking_reads_why(self) -> None:
+        # Given a server that refuses and hangs up at once
+        ours, theirs = socket.socketpair()
+        refusal = protocol.error_of(exception.AgentRefused("not admitted"))
+        theirs.sendall(protocol.encode(refusal))
+        theirs.close()
+        # When the client asks only then
+        connection = client.Connection(ours)
+        self.addCleanup(connection.close)
+        with self.assertRaisesRegex(exception.AgentRefused, "not admitted"):
+            connection.call(protocol.REPORT)
+
 
 class AllowedTest(unittest.TestCase):
     def test_root_and_the_named_users_are_let_in(self) -> None:
