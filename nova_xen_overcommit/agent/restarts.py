@@ -97,6 +97,7 @@ class RestartDesk:
             os_type=domain.os_type,
             floor_kib=guest.floor_kib,
             swap_kib=domain.metadata.swap_kib,
+            overcommit=not domain.exempt,
         )
         return Reservation(
             request,

@@ -10,7 +10,7 @@ from tests.lab import outages, steps
 
 # More than three 1 GiB instances fit in no 4 GiB host without ballooning.
 AIM = 5
-# HVM is left to the demo: its emulated firmware and devices take minutes.
+# No HVM: the emulator lets such guests die at times (README.rst).
 OTHER_KINDS = ("pvh",)
 
 
