@@ -84,7 +84,7 @@ class Balancer:
         self._monotonic_s = monotonic_s
         self._kept_kib: int | None = None
         self._building_kib = 0
-        self._complaints: dict[str, str] = {}
+        self._failing: set[str] = set()
         self._restarts = restarts.RestartDesk(hypervisor, leases)
         self.guests: dict[str, TrackedGuest] = {}
         self.moves = 0
@@ -143,7 +143,7 @@ class Balancer:
             name = type(sensor).__name__
             try:
                 samples.update(sensor.read(refs))
-                self._complaints.pop(name, None)
+                self._failing.discard(name)
             except Exception as error:  # noqa: BLE001
                 self._sensor_failed(name, error)
         return samples
@@ -151,16 +151,17 @@ class Balancer:
     def _sensor_failed(self, name: str, error: Exception) -> None:
         """Log a failure when it begins; one that lasts fills no log."""
         self.errors += 1
-        complaint = f"{type(error).__name__}: {error}"
-        if name not in self._complaints:
-            expected = isinstance(error, exception.OvercommitError)
-            LOG.warning(
-                "Sensor %s fails, guests' figures grow old: %s",
-                name,
-                complaint,
-                exc_info=None if expected else error,
-            )
-        self._complaints[name] = complaint
+        if name in self._failing:
+            return
+        self._failing.add(name)
+        expected = isinstance(error, exception.OvercommitError)
+        LOG.warning(
+            "Sensor %s fails, guests' figures grow old: %s: %s",
+            name,
+            type(error).__name__,
+            error,
+            exc_info=None if expected else error,
+        )
 
     def _track(
         self,

@@ -66,12 +66,9 @@ class RestartDesk:
         now_s: float,
     ) -> None:
         """Keep memory for guests that are gone; let go what needs none."""
-        asked = {
-            reservation.request.uuid
-            for reservation in self._leases.reservations()
-            if not reservation.restart
-        }
-        for reservation in self._leases.reservations():
+        reservations = self._leases.reservations()
+        asked = {r.request.uuid for r in reservations if not r.restart}
+        for reservation in reservations:
             uuid = reservation.request.uuid
             back = uuid in now and not now[uuid].domain.busy
             late = now_s >= reservation.deadline_s

@@ -17,8 +17,6 @@ OTHER_KINDS = ("pvh",)
 def run(lab: lab_module.Lab) -> list[str]:
     """Play the demo with five instances, and all mishaps; give faults."""
     demo = lab_demo.Demo(lab, AIM, OTHER_KINDS)
-    lab.set_mode("observe")
-    demo.clear()
     placed_without = demo.without()
     with demo.watched():
         placed_with = demo.with_overcommit()
@@ -45,14 +43,8 @@ def run(lab: lab_module.Lab) -> list[str]:
 def main(arguments: Sequence[str]) -> int:
     """Run on the lab that is up, or on one of its own."""
     del arguments
-    found = lab_module.Lab.find()
-    lab = found or lab_module.Lab.up()
-    try:
+    with lab_module.Lab.borrowed() as lab:
         faults = run(lab)
-    finally:
-        lab.dom0.save_logs()
-        if not found:
-            lab.down()
     for fault in faults:
         steps.say(f"FAULT {fault}")
     return 1 if faults else 0

@@ -9,7 +9,6 @@ import concurrent.futures
 import contextlib
 import json
 import pathlib
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
@@ -82,6 +81,8 @@ class Demo:
 
     def without(self) -> int:
         """Count what stock behaviour takes."""
+        self.lab.set_mode("observe")
+        self.clear()
         steps.say("mode=observe: asking for four at once")
         placed = self.place({f"stock-{n}": "pv" for n in range(4)})
         self.clear()
@@ -142,6 +143,10 @@ class Demo:
     def guests(self) -> list[lab_guests.Guest]:
         """All instances, by name."""
         return sorted(self.lab.guests(), key=lambda guest: guest.name)
+
+    def pv_guests(self) -> list[lab_guests.Guest]:
+        """Those of kind PV, by name."""
+        return [g for g in self.guests() if g.name.startswith("pv-")]
 
     def remember(self) -> None:
         """Ask each guest at its console which boot it lives in."""
@@ -225,7 +230,7 @@ class Demo:
 
         Gives how long the one waited.
         """
-        needy = next(g for g in self.guests() if g.name.startswith("pv-"))
+        needy = self.pv_guests()[0]
         met_s = self.need(needy)
         self.check_alive("after one needed memory")
         needy.stop_eating()
@@ -292,8 +297,6 @@ def _each(
 
 def play(demo: Demo) -> dict[str, object]:
     """Play all acts; give the result."""
-    demo.lab.set_mode("observe")
-    demo.clear()
     placed_without = demo.without()
     with demo.watched():
         placed_with = demo.with_overcommit()
@@ -305,16 +308,8 @@ def play(demo: Demo) -> dict[str, object]:
 def main(arguments: Sequence[str]) -> int:
     """Bring a lab up if there is none, play, and end what we brought up."""
     aim = int(arguments[0]) if arguments else AIM
-    found = lab_module.Lab.find()
-    lab = found or lab_module.Lab.up()
-    try:
+    with lab_module.Lab.borrowed() as lab:
         result = play(Demo(lab, aim))
-    except subprocess.TimeoutExpired as error:
-        raise steps.LabError(f"dom0 is too slow: {error}") from error
-    finally:
-        lab.dom0.save_logs()
-        if not found:
-            lab.down()
     print("RESULT", json.dumps(result))
     good = (
         result["placed_without"] == 3

@@ -96,12 +96,6 @@ class Guest:
         """
         return self.consoles.ask(self.domain, command, timeout_s)
 
-    def meminfo_kib(self) -> dict[str, int]:
-        """/proc/meminfo."""
-        told = self.run("grep kB /proc/meminfo")
-        pairs = re.findall(r"^(\S+):\s+(\d+) kB", told, re.MULTILINE)
-        return {name: int(value) for name, value in pairs}
-
     def boot_id(self) -> str:
         """Changes when the guest boots anew."""
         return self.run("cat /proc/sys/kernel/random/boot_id").strip()

@@ -78,6 +78,25 @@ class Lab:
                 raise
 
     @classmethod
+    @contextlib.contextmanager
+    def borrowed(cls) -> "Iterator[Lab]":
+        """Give the lab that is up, or one that ends with the block.
+
+        :raises LabError: dom0 was too slow, or the lab can't be brought up.
+        """
+        found = cls.find()
+        lab = found or cls.up()
+        try:
+            yield lab
+        except subprocess.TimeoutExpired as error:
+            raise steps.LabError(f"dom0 is too slow: {error}") from error
+        finally:
+            if found:
+                lab.dom0.save_logs()
+            else:
+                lab.down()
+
+    @classmethod
     def _bring_up(cls, mode: str) -> "Lab":
         log = paths.logs()
         packages.install(log / "packages.log")

@@ -30,11 +30,6 @@ class Monitor:
         lines = self.path.read_text().split("\n")[:-1]
         return [json.loads(line) for line in lines]
 
-    def latest(self) -> dict[str, list[int]]:
-        """State, most and actual memory (KiB) by domain, now."""
-        samples = self.samples()
-        return dict(samples[-1]["guests"]) if samples else {}  # type: ignore[call-overload]
-
     def violations(self) -> list[str]:
         """Each time that a guest was outside its floor and its flavor."""
         found = []

@@ -98,9 +98,7 @@ def _lie(guest: lab_guests.Guest, writing: str, pause_s: float) -> None:
 
 def liars(demo: lab_demo.Demo) -> list[str]:
     """Let three guests lie; one that doesn't must get what it needs."""
-    idle, busy, mad, honest = [
-        guest for guest in demo.guests() if guest.name.startswith("pv-")
-    ][:4]
+    idle, busy, mad, honest = demo.pv_guests()[:4]
     _lie(idle, f'xenstore-write {_KEY} "{_IDLE}"', 0.2)
     idle.eat(lab_demo.NEED_MIB)
     _lie(busy, f'xenstore-write {_KEY} "{_BUSY}"', 0.2)
@@ -141,7 +139,7 @@ def reboot(demo: lab_demo.Demo, guest: lab_guests.Guest) -> list[str]:
 
 def play(demo: lab_demo.Demo) -> list[str]:
     """Play all but the liars, who are of no use later."""
-    first, second, *_ = [g for g in demo.guests() if g.name.startswith("pv-")]
+    first, second = demo.pv_guests()[:2]
     faults = without_nova(demo, first)
     faults += without_the_agent(demo)
     faults += reboot(demo, second)
