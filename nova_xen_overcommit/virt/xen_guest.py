@@ -16,7 +16,7 @@ HVM
 
 import dataclasses
 import enum
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Self
 
 from nova.virt.libvirt import config as vconfig
@@ -89,7 +89,9 @@ def convert(guest: Any, kind: Kind, paths: HvmPaths) -> None:
     guest.os_type = kind.os_type
     guest.os_arch = _ARCH
     guest.os_mach_type = kind.machine
+    pins = _pins(guest)
     _drop_unknown(guest)
+    guest.cputune = pins
     if kind is Kind.HVM:
         _convert_hvm(guest, paths)
     else:
@@ -97,8 +99,29 @@ def convert(guest: Any, kind: Kind, paths: HvmPaths) -> None:
     guest.devices = _devices(guest.devices, kind, paths)
 
 
+def _pins(guest: Any) -> Any | None:
+    """Give where the guest's processors may run; None: anywhere.
+
+    libxl reads ``<vcpupin>`` alone: ``<vcpu cpuset>``, in which Nova writes
+    ``[compute] cpu_shared_set``, is ignored without a word.
+    """
+    tune = vconfig.LibvirtConfigGuestCPUTune()
+    if guest.cputune:
+        tune.vcpupin = guest.cputune.vcpupin
+    if not tune.vcpupin and guest.cpuset:
+        tune.vcpupin = [_pin(n, guest.cpuset) for n in range(guest.vcpus)]
+    return tune if tune.vcpupin else None
+
+
+def _pin(number: int, processors: Collection[int]) -> Any:
+    pin = vconfig.LibvirtConfigGuestCPUTuneVCPUPin()
+    pin.id = number
+    pin.cpuset = processors
+    return pin
+
+
 def _drop_unknown(guest: Any) -> None:
-    for name in ("membacking", "memtune", "numatune", "cputune", "cpu"):
+    for name in ("membacking", "memtune", "numatune", "cpu"):
         setattr(guest, name, None)
     for name in ("iothreads", "sysinfo", "os_smbios", "launch_security"):
         if hasattr(guest, name):

@@ -74,6 +74,27 @@ class TestHolds(test_driver.DriverTestCase):
         self._wait_for_state_change(server, "RESCUE")
         self.assertEqual({"rescue"}, self.held(server))
         self.assertEqual(2, len(self.agent.requests))
+        self._unrescue_server(server)
+        self.assertEqual({"rescue", "unrescue"}, self.held(server))
+        self.assertEqual(3, len(self.agent.requests))
+        self.assertEqual(3, self.starts_of(server["id"]).count("end"))
+
+    def test_rebuild_reserves(self) -> None:
+        self.start_host("compute1")
+        server = self.boot()
+        other_image = "155d900f-4e14-4e4c-a73d-069cbf4541e6"
+        self._rebuild_server(server, other_image)
+        self.assertEqual(2, len(self.agent.requests))
+        self.assertEqual(2, self.starts_of(server["id"]).count("end"))
+
+    def test_unshelve_reserves(self) -> None:
+        self.start_host("compute1")
+        server = self.boot()
+        self._shelve_server(server)
+        self.assertEqual(1, len(self.agent.requests))
+        self._unshelve_server(server)
+        self.assertEqual(2, len(self.agent.requests))
+        self.assertEqual(2, self.starts_of(server["id"]).count("end"))
 
 
 class TestLiveMigration(

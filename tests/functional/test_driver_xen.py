@@ -149,6 +149,20 @@ class TestXen(test_driver.DriverTestCase):
         self.assertEqual(4, len(self.agent.requests))
         self._delete_server(server)
 
+    def test_a_snapshot_gives_the_guest_back_what_it_had(self) -> None:
+        # Given that a Xen guest is saved to disk for a snapshot
+        self.start_host("compute1")
+        server = self.boot_image(self.kernel_image(hw_vm_mode="xen"))
+        # When it comes back
+        self._snapshot_server(server, "snapshot")
+        self.notifier.wait_for_versioned_notifications("instance.snapshot.end")
+        # Then there was room for all it had when it was saved
+        self.assertEqual(2, len(self.agent.requests))
+        self.assertEqual(FLAVOR_KIB, self.agent.requests[-1].restore_kib)
+        for held in ("snapshot", "suspend"):
+            self.assertIn(("begin", server["id"], held), self.agent.events)
+        self.assertEqual(2, self.starts_of(server["id"]).count("end"))
+
     def test_domains_start_one_at_a_time(self) -> None:
         # Given domains that notice whether another is starting
         starting: list[int] = []

@@ -225,6 +225,9 @@ def compute(
             "resize_fs_using_block_device": False,
             "service_down_time": 180,
         },
+        # Only dom0 may use processor 0: the emulator breaks guests there
+        # (README.rst, "HVM and PVH").
+        "compute": {"cpu_shared_set": "1"},
         "libvirt": {
             "virt_type": "xen",
             "connection_uri": "xen:///system",

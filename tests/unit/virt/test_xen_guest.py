@@ -2,6 +2,7 @@
 import unittest
 
 from lxml import etree
+from nova.virt.libvirt import config as vconfig
 
 from nova_xen_overcommit.virt import errors, xen_guest
 from tests.unit.virt import nova_guests
@@ -178,6 +179,29 @@ class ConvertTestCase(unittest.TestCase):
             xen_guest.convert(guest, kind, PATHS)
             disk = next(d for d in guest.devices if d.root_name == "disk")
             self.assertEqual("phy", disk.driver_name)
+
+    def test_a_shared_set_pins_each_processor(self) -> None:
+        # libxl ignores <vcpu cpuset>, seen with libvirt 9.0.
+        guest = nova_guests.guest(kernel=True)
+        guest.vcpus = 2
+        guest.cpuset = {1, 3}
+        guest.cputune.shares = 1024
+        xen_guest.convert(guest, xen_guest.Kind.PV, PATHS)
+        pins = canonical(
+            '<cputune><vcpupin vcpu="0" cpuset="1,3"/>'
+            '<vcpupin vcpu="1" cpuset="1,3"/></cputune>'
+        )
+        self.assertIn(pins, canonical(guest.to_xml()))
+
+    def test_pins_of_its_own_stay(self) -> None:
+        guest = nova_guests.guest(kernel=True)
+        pin = vconfig.LibvirtConfigGuestCPUTuneVCPUPin()
+        pin.id, pin.cpuset = 0, {2}
+        guest.cputune.vcpupin = [pin]
+        guest.cpuset = {1, 3}
+        xen_guest.convert(guest, xen_guest.Kind.HVM, PATHS)
+        pins = canonical('<cputune><vcpupin vcpu="0" cpuset="2"/></cputune>')
+        self.assertIn(pins, canonical(guest.to_xml()))
 
 
 class KindTestCase(unittest.TestCase):
