@@ -10,13 +10,11 @@ from tests.lab import outages, steps
 
 # More than three 1 GiB instances fit in no 4 GiB host without ballooning.
 AIM = 5
-# No HVM: the emulator lets such guests die at times (README.rst).
-OTHER_KINDS = ("pvh",)
 
 
 def run(lab: lab_module.Lab) -> list[str]:
     """Play the demo with five instances, and all mishaps; give faults."""
-    demo = lab_demo.Demo(lab, AIM, OTHER_KINDS)
+    demo = lab_demo.Demo(lab, AIM)
     placed_without = demo.without()
     with demo.watched():
         placed_with = demo.with_overcommit()

@@ -89,8 +89,10 @@ class Guest:
     uuid: str
     domain: str
 
-    def run(self, command: str, timeout_s: float = 60) -> str:
+    def run(self, command: str, timeout_s: float = 240) -> str:
         """Run a shell command inside and give what it printed.
+
+        A guest that swaps on an emulated disk may take minutes to answer.
 
         :raises GuestError: no answer, or it ended with an error.
         """
