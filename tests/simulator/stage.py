@@ -79,6 +79,11 @@ class Stage:
     def now_s(self) -> float:
         return self.host.clock.now_s - self.began_s
 
+    @property
+    def settling(self) -> bool:
+        """Whether the scenario's own time hasn't begun."""
+        return self.now_s < _ROUNDING_S
+
     def _enter(
         self, plan: GuestPlan, kib: int = 0, uuid: str | None = None
     ) -> SimulatedGuest:
@@ -96,15 +101,17 @@ class Stage:
     def play(
         self, mover: Mover, watch: Callable[["Stage", float], None]
     ) -> None:
-        """Let the scenario happen; ``watch`` sees it after each step."""
+        """Let the scenario happen; ``watch`` sees it after each step.
+
+        Also while it settles: see :attr:`settling`.
+        """
         step_s = self.scenario.step_s
         while self.now_s < self.scenario.seconds - _ROUNDING_S:
             self._happen()
             self._admit(mover)
             self._pass(mover)
             self.host.run(step_s)
-            if self.now_s > _ROUNDING_S:
-                watch(self, step_s)
+            watch(self, step_s)
 
     def _pass(self, mover: Mover) -> None:
         woken = mover.wakes and self.host.spoke

@@ -8,6 +8,7 @@ KiB.
 
 import bisect
 import dataclasses
+import functools
 import random
 from collections.abc import Sequence
 
@@ -42,13 +43,13 @@ class Course:
         left_kib, right_kib = self.kib[index], self.kib[index + 1]
         return int(left_kib + (right_kib - left_kib) * share)
 
-    def sudden_needs(self) -> list[tuple[float, float]]:
-        """Give from when to when each sudden need lasts."""
+    @functools.cached_property
+    def sudden_needs_s(self) -> list[float]:
+        """When each sudden need begins."""
         if self.smooth:
             return []
-        ends_s = [*self.times_s[1:], float("inf")]
         return [
-            (self.began_s + self.times_s[i], self.began_s + ends_s[i])
+            self.began_s + self.times_s[i]
             for i in range(1, len(self.kib))
             if self.kib[i] - self.kib[i - 1] >= SUDDEN_KIB
         ]

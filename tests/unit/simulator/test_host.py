@@ -158,6 +158,8 @@ class CourseTest(unittest.TestCase):
             [100, 100, 200, 300, 250, 200], [kib // MIB for kib in seen]
         )
 
-    def test_a_sudden_need_is_a_rise_and_has_an_end(self) -> None:
+    def test_a_sudden_need_is_a_rise_at_one_moment(self) -> None:
         later = self.COURSE.beginning_at(1000.0)
-        self.assertEqual([(1010.0, 1020.0)], later.sudden_needs())
+        self.assertEqual([1010.0], later.sudden_needs_s)
+        smooth = dataclasses.replace(self.COURSE, smooth=True)
+        self.assertEqual([], smooth.sudden_needs_s)
