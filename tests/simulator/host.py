@@ -1,13 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A host that doesn't exist, with guests that misbehave on request.
+"""Hypervisor, sensor and world in one."""
 
-Implements the agent's Hypervisor and Sensor on a virtual clock, so that the
-production balancer runs in it unchanged. Balloons move with a finite
-speed, and only while there is free memory to move into; faults are switches
-of each guest. All sizes are KiB.
-"""
-
-import dataclasses
 import uuid as uuids
 from collections.abc import Mapping, Sequence
 
@@ -16,63 +9,24 @@ from nova_xen_overcommit.agent.hypervisor.base import Domain, HostMemory
 from nova_xen_overcommit.agent.sensors.base import GuestRef
 from nova_xen_overcommit.guest_metadata import GuestMetadata
 from nova_xen_overcommit.policy.sample import MemorySample
-
-MIB = 1024
-GIB = 1024 * MIB
-# What a guest's kernel holds outside MemTotal.
-_KERNEL_KIB = 64 * MIB
-
-
-class VirtualClock:
-    """Time that passes only when told to."""
-
-    def __init__(self) -> None:
-        self.now_s = 1000.0
-
-    def monotonic_s(self) -> float:
-        return self.now_s
-
-    def wall_s(self) -> float:
-        return self.now_s
+from tests.simulator.clock import VirtualClock
+from tests.simulator.guest import SimulatedGuest
+from tests.simulator.memory import GIB, MIB
+from tests.simulator.workload import Course
 
 
-@dataclasses.dataclass
-class SimulatedGuest:
-    """One guest and its faults; ``wants_kib`` is what its programs use."""
-
-    uuid: str
-    name: str
-    domain_id: int
-    flavor_kib: int
-    actual_kib: int
-    target_kib: int
-    wants_kib: int
-    swap_kib: int
-    stuck: bool = False
-    silent: bool = False
-    lie: MemorySample | None = None
-    busy: str = ""
-    exempt: str = ""
-    offset_kib: int = 0
-    fails_calls: bool = False
-    swap_in_kib: int = 0
-    restart_kib: int = 0
-    speaks_every_s: float = 0.0
-    said: MemorySample | None = None
-
-    @property
-    def in_ram_kib(self) -> int:
-        room_kib = max(0, self.actual_kib - _KERNEL_KIB)
-        return min(self.wants_kib, room_kib)
-
-    @property
-    def killed(self) -> bool:
-        """Whether it ran out of memory and swap."""
-        return self.wants_kib - self.in_ram_kib > self.swap_kib
+class AgentKilled(BaseException):
+    """SIGKILL: no handler of the agent may catch it."""
 
 
 class SimulatedHost:
-    """Hypervisor, sensor and world in one."""
+    """A host; its faults are switches.
+
+    ``unreachable``: libvirtd is gone. ``sensor_fails``: reading figures
+    raises. ``garbage``: the figures of all guests are these, as from a
+    sensor that has gone mad. ``kill_after_calls``: the agent is killed
+    instead of the n-th next setMemory.
+    """
 
     kind = "test"
 
@@ -89,10 +43,16 @@ class SimulatedHost:
         self.guests: dict[str, SimulatedGuest] = {}
         self.calls: list[tuple[str, int]] = []
         self.unreachable = False
+        self.sensor_fails = False
+        self.garbage: MemorySample | None = None
+        self.kill_after_calls: int | None = None
         # Taken by domains that are being built and not listed yet; looks
         # like the host's own, as on Xen.
         self.building_kib = 0
+        # Guests that have spoken since somebody last looked here.
+        self.spoke: set[str] = set()
         self._ids = 0
+        self._slow: list[tuple[float, str, int]] = []
 
     def start(
         self,
@@ -102,10 +62,13 @@ class SimulatedHost:
         wants_kib: int = 60 * MIB,
         swap_kib: int | None = None,
         uuid: str | None = None,
+        file_kib: int = 0,
+        course: Course | None = None,
     ) -> SimulatedGuest:
         """Start a guest, as libvirt would when told to."""
         self._ids += 1
         actual_kib = flavor_kib if actual_kib is None else actual_kib
+        swap_kib = flavor_kib if swap_kib is None else swap_kib
         assert actual_kib <= self.free_kib, "the hypervisor has no memory"
         guest = SimulatedGuest(
             uuid=uuid or str(uuids.UUID(int=self._ids)),
@@ -115,8 +78,13 @@ class SimulatedHost:
             actual_kib=actual_kib,
             target_kib=actual_kib,
             wants_kib=wants_kib,
-            swap_kib=flavor_kib if swap_kib is None else swap_kib,
+            swap_kib=swap_kib,
+            metadata=GuestMetadata(swap_kib=swap_kib),
+            file_kib=file_kib,
+            course=course,
         )
+        guest.work(self.clock.now_s)
+        guest.settle()
         self.guests[guest.uuid] = guest
         return guest
 
@@ -132,6 +100,8 @@ class SimulatedHost:
             actual_kib=guest.restart_kib or guest.flavor_kib,
             swap_kib=guest.swap_kib,
             uuid=guest.uuid,
+            file_kib=guest.file_kib,
+            course=guest.course,
         )
 
     @property
@@ -142,55 +112,78 @@ class SimulatedHost:
     def run(self, seconds: float) -> None:
         """Let time pass: donors move first, then who grows."""
         self.clock.now_s += seconds
-        step_kib = int(self.speed_kib_s * seconds)
-        guests = sorted(
-            self.guests.values(), key=lambda g: g.target_kib - g.actual_kib
-        )
-        for guest in guests:
-            if not guest.stuck:
-                self._move(guest, step_kib)
-            missing_kib = guest.wants_kib - guest.in_ram_kib
-            guest.swap_in_kib += missing_kib // 4
+        now_s = self.clock.now_s
+        self._deliver_slow_calls()
+        for guest in self.guests.values():
+            guest.work(now_s)
+            guest.begin(seconds)
+        self._move_balloons(int(self.speed_kib_s * seconds))
+        for guest in self.guests.values():
+            guest.live(seconds)
+            if guest.speaks_every_s and guest.is_due(now_s):
+                guest.speak(now_s)
+                self.spoke.add(guest.uuid)
 
-    def _move(self, guest: SimulatedGuest, step_kib: int) -> None:
-        gap_kib = guest.target_kib + guest.offset_kib - guest.actual_kib
-        if gap_kib < 0:
-            guest.actual_kib -= min(step_kib, -gap_kib)
-        else:
-            guest.actual_kib += min(step_kib, gap_kib, self.free_kib)
+    def _deliver_slow_calls(self) -> None:
+        now_s = self.clock.now_s
+        due = [call for call in self._slow if call[0] <= now_s]
+        self._slow = [call for call in self._slow if call[0] > now_s]
+        for _due_s, uuid, target_kib in due:
+            if uuid in self.guests:
+                self.guests[uuid].target_kib = target_kib
+
+    def _move_balloons(self, step_kib: int) -> None:
+        now_s = self.clock.now_s
+        free_kib = self.free_kib
+        moving = [g for g in self.guests.values() if g.gap_kib]
+        moving.sort(key=lambda guest: guest.gap_kib)
+        for guest in moving:
+            gap_kib = guest.gap_kib
+            if not guest.obeys(now_s):
+                continue
+            if gap_kib < 0:
+                free_kib += guest.inflate(min(step_kib, -gap_kib))
+            else:
+                taken_kib = max(0, min(step_kib, gap_kib, free_kib))
+                guest.actual_kib += taken_kib
+                free_kib -= taken_kib
 
     # The hypervisor's side.
 
     def domains(self) -> list[Domain]:
         if self.unreachable:
             raise exception.HypervisorError("libvirtd is gone")
-        return [
-            Domain(
-                uuid=guest.uuid,
-                name=guest.name,
-                domain_id=guest.domain_id,
-                flavor_kib=guest.flavor_kib,
-                actual_kib=guest.actual_kib,
-                asked_kib=guest.target_kib,
-                overhead_kib=0,
-                metadata=GuestMetadata(swap_kib=guest.swap_kib),
-                busy=guest.busy,
-                exempt=guest.exempt,
-            )
-            for guest in self.guests.values()
-        ]
+        return [guest.domain() for guest in self.guests.values()]
 
     def host_memory(self, domains: Sequence[Domain]) -> HostMemory:
         del domains
+        if self.unreachable:
+            raise exception.HypervisorError("libvirtd is gone")
         kept_kib = self.kept_kib + self.building_kib
         return HostMemory(self.physical_kib, self.free_kib, kept_kib)
 
     def set_target(self, domain: Domain, target_kib: int) -> None:
+        self._count_down()
         guest = self.guests.get(domain.uuid)
-        if guest is None or guest.fails_calls:
+        if guest is not None and guest.dies_at_call:
+            self.end(guest)
+            guest = None
+        if guest is None or guest.fails_calls or self.unreachable:
             raise exception.HypervisorError(f"guest {domain.name}: refused")
         self.calls.append((guest.uuid, target_kib))
-        guest.target_kib = target_kib
+        if guest.slow_calls_s:
+            due_s = self.clock.now_s + guest.slow_calls_s
+            self._slow.append((due_s, guest.uuid, target_kib))
+        else:
+            guest.target_kib = target_kib
+
+    def _count_down(self) -> None:
+        if self.kill_after_calls is None:
+            return
+        self.kill_after_calls -= 1
+        if self.kill_after_calls < 0:
+            self.kill_after_calls = None
+            raise AgentKilled
 
     @property
     def rebuilds_at_reboot(self) -> bool:
@@ -209,35 +202,15 @@ class SimulatedHost:
     # The sensor's side.
 
     def read(self, guests: Sequence[GuestRef]) -> Mapping[str, MemorySample]:
+        if self.sensor_fails:
+            raise exception.OvercommitError("the sensor has no answer")
+        now_s = self.clock.now_s
         samples = {}
         for ref in guests:
             guest = self.guests.get(ref.uuid)
             if guest is not None and not guest.silent:
-                samples[ref.uuid] = self._sample(guest)
+                samples[ref.uuid] = self.garbage or guest.sample(now_s)
         return samples
-
-    def _sample(self, guest: SimulatedGuest) -> MemorySample:
-        if guest.lie is not None:
-            return dataclasses.replace(guest.lie, time_s=self.clock.now_s)
-        said = guest.said
-        now_s = self.clock.now_s
-        if said is not None and now_s - said.time_s < guest.speaks_every_s:
-            return said
-        guest.said = self._figures(guest)
-        return guest.said
-
-    def _figures(self, guest: SimulatedGuest) -> MemorySample:
-        total_kib = max(1, guest.actual_kib - _KERNEL_KIB)
-        swapped_kib = guest.wants_kib - guest.in_ram_kib
-        return MemorySample(
-            time_s=self.clock.now_s,
-            max_age_s=15.0,
-            mem_total_kib=total_kib,
-            mem_available_kib=max(0, total_kib - guest.in_ram_kib),
-            swap_total_kib=guest.swap_kib,
-            swap_free_kib=max(0, guest.swap_kib - swapped_kib),
-            swap_in_kib=guest.swap_in_kib,
-        )
 
     def close(self) -> None:
         """Nothing is held."""

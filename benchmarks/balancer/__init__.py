@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Our balancer beside five others; see ``make bench-balancer``."""

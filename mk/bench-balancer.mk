@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
+
+SEED ?= 1
+BENCH_BALANCER_PLOT ?= bench-balancer.png
+
+.PHONY: bench-balancer
+bench-balancer: venv ## Compare balancers in the simulator; TRACE=FILE.npz adds a real trace
+	@$(TOX) run -e bench-balancer -- --seed $(SEED) \
+		--plot "$(abspath $(BENCH_BALANCER_PLOT))" \
+		$(if $(TRACE),--trace "$(abspath $(TRACE))")

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One simulated guest: memory, workload, and its faults as switches."""
+
+import dataclasses
+
+from nova_xen_overcommit.agent.hypervisor.base import Domain
+from nova_xen_overcommit.guest_metadata import GuestMetadata
+from nova_xen_overcommit.policy.sample import MemorySample
+from tests.simulator.memory import KERNEL_KIB, GuestMemory
+from tests.simulator.workload import Course
+
+_MAX_AGE_S = 15.0
+# The share of its period in which an intermittent guest obeys.
+_OBEYS_SHARE = 0.2
+
+
+@dataclasses.dataclass(kw_only=True)
+class SimulatedGuest(GuestMemory):
+    """A guest as the hypervisor and its own sensor see it.
+
+    Faults: ``stuck`` (the balloon doesn't move), ``intermittent_s`` (it
+    moves only in a fifth of each such period), ``offset_kib`` (it rests
+    that far from its target), ``silent``, ``lie`` (says this instead),
+    ``busy`` and ``exempt`` (as the hypervisor calls it), ``fails_calls``
+    (setMemory raises), ``slow_calls_s`` (its target takes that long to
+    arrive), ``dies_at_call`` (vanishes in the midst of setMemory).
+    ``speaks_every_s`` 0 means that its figures are always new.
+    """
+
+    uuid: str
+    name: str
+    domain_id: int
+    flavor_kib: int
+    target_kib: int
+    metadata: GuestMetadata
+    course: Course | None = None
+    stuck: bool = False
+    intermittent_s: float = 0.0
+    offset_kib: int = 0
+    silent: bool = False
+    lie: MemorySample | None = None
+    busy: str = ""
+    exempt: str = ""
+    fails_calls: bool = False
+    slow_calls_s: float = 0.0
+    dies_at_call: bool = False
+    restart_kib: int = 0
+    speaks_every_s: float = 0.0
+    said: MemorySample | None = None
+    said_free_kib: int = 0
+    said_committed_kib: int = 0
+
+    @property
+    def gap_kib(self) -> int:
+        """How far its balloon is from where it would rest."""
+        return self.target_kib + self.offset_kib - self.actual_kib
+
+    def obeys(self, now_s: float) -> bool:
+        """Whether its balloon moves at this moment."""
+        if self.stuck:
+            return False
+        period_s = self.intermittent_s
+        return not period_s or now_s % period_s < period_s * _OBEYS_SHARE
+
+    def work(self, now_s: float) -> None:
+        """Let its workload want what it wants at ``now_s``."""
+        if self.course is not None:
+            self.wants_kib = self.course.at(now_s)
+
+    def is_due(self, now_s: float) -> bool:
+        """Whether it has something to say."""
+        said = self.said
+        return said is None or now_s - said.time_s >= self.speaks_every_s
+
+    def sample(self, now_s: float) -> MemorySample:
+        """Give what the sensor reads."""
+        if self.lie is not None:
+            return dataclasses.replace(self.lie, time_s=now_s)
+        if self.said is None or self.is_due(now_s):
+            return self.speak(now_s)
+        return self.said
+
+    def speak(self, now_s: float) -> MemorySample:
+        """Publish new figures."""
+        total_kib = max(1, self.actual_kib - KERNEL_KIB)
+        self.said = MemorySample(
+            time_s=now_s,
+            max_age_s=_MAX_AGE_S,
+            mem_total_kib=total_kib,
+            mem_available_kib=max(0, total_kib - self.anon_kib),
+            swap_total_kib=self.swap_kib,
+            swap_free_kib=self.swap_kib - self.swapped_kib,
+            swap_in_kib=self.swap_in_kib,
+            psi_some_us=self.psi_some_us,
+        )
+        self.said_free_kib = self.free_kib
+        self.said_committed_kib = self.committed_kib
+        return self.said
+
+    def domain(self) -> Domain:
+        """Give the hypervisor's view."""
+        return Domain(
+            uuid=self.uuid,
+            name=self.name,
+            domain_id=self.domain_id,
+            flavor_kib=self.flavor_kib,
+            actual_kib=self.actual_kib,
+            asked_kib=self.target_kib,
+            overhead_kib=0,
+            metadata=self.metadata,
+            busy=self.busy,
+            exempt=self.exempt,
+        )

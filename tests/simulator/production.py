@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The production balancer as the one who moves the memory."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from oslo_config import cfg
+
+from nova_xen_overcommit import conf as options
+from nova_xen_overcommit.agent.balancer import Balancer
+from nova_xen_overcommit.agent.protocol import StartRequest
+from nova_xen_overcommit.agent.reservations import Leases, Reservation
+from nova_xen_overcommit.agent.settings import Settings
+from tests.simulator.host import SimulatedHost
+from tests.simulator.stage import Waiting
+
+# Longer than any scenario: here a start waits until it is told no.
+_PATIENCE_S = 1e9
+
+
+class Production:
+    """Our balancer with its options' defaults, but for ``changes``."""
+
+    # A pass comes with its tick, not with what a guest publishes.
+    wakes = False
+
+    def __init__(self, host: SimulatedHost, **changes: Any) -> None:
+        conf = cfg.ConfigOpts()
+        options.register_opts(conf)
+        conf([])
+        for name, value in {"mode": "overcommit", **changes}.items():
+            conf.set_override(name, value, "xen_overcommit")
+        self.settings = Settings.of(conf)
+        self._host = host
+        self._asked: dict[str, Reservation] = {}
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin anew over the same host, as after a SIGKILL."""
+        self._asked.clear()
+        self.leases = Leases()
+        self.balancer = Balancer(
+            self._host,
+            [self._host],
+            self.leases,
+            self._host.clock.monotonic_s,
+        )
+
+    def run_pass(self, waiting: Sequence[Waiting]) -> float:
+        """Do one pass; give the seconds to the next, as the agent does."""
+        for one in waiting:
+            if not one.reboots:
+                self._ask(one)
+        result = self.balancer.run_pass(self.settings)
+        busy = result.moving or result.wanted_kib or result.short_kib
+        settings = self.settings
+        return settings.busy_tick_s if busy else settings.tick_s
+
+    def _ask(self, waiting: Waiting) -> None:
+        """Ask for a start, again when it was refused."""
+        asked = self._asked.get(waiting.uuid)
+        if asked is not None and asked.failure is None:
+            return
+        request = StartRequest(
+            uuid=waiting.uuid,
+            name=waiting.uuid,
+            flavor_kib=waiting.flavor_kib,
+            swap_kib=waiting.swap_kib,
+        )
+        if asked is not None:
+            self.leases.remove(asked)
+        now_s = self._host.clock.now_s
+        reservation = Reservation(request, now_s, now_s + _PATIENCE_S)
+        self._asked[waiting.uuid] = reservation
+        self.leases.add(reservation)
+
+    def granted_kib(self, waiting: Waiting) -> int:
+        """Give what the balancer granted."""
+        asked = self._asked.get(waiting.uuid)
+        return asked.granted_kib or 0 if asked is not None else 0
+
+    def started(self, waiting: Waiting) -> None:
+        """End the reservation: the domain is listed now."""
+        asked = self._asked.pop(waiting.uuid, None)
+        if asked is not None:
+            self.leases.remove(asked)
