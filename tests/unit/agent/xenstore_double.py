@@ -20,20 +20,26 @@ _DIRECTORY, _READ, _PERMISSIONS, _WATCH, _UNWATCH = 1, 2, 3, 4, 5
 _START, _END, _WRITE, _REMOVE, _EVENT, _ERROR = 6, 7, 11, 13, 15, 16
 
 
+# Its token, and how it is told.
+Watcher = tuple[bytes, Callable[[bytes], None]]
+
+
 class Store:
     """The tree, and who watches it."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.values: dict[str, bytes] = {}
-        self.watches: list[tuple[str, bytes, Callable[[bytes], None]]] = []
+        self.watches: dict[str, list[Watcher]] = {}
 
     def write(self, path: str, value: bytes) -> None:
         with self.lock:
             self.values[path] = value
-            for watched, token, send in self.watches:
-                if path == watched or path.startswith(watched + "/"):
+            at = path
+            while at:
+                for token, send in self.watches.get(at, []):
                     send(path.encode() + b"\0" + token + b"\0")
+                at = at.rpartition("/")[0]
 
     def remove(self, path: str) -> None:
         with self.lock:
@@ -119,7 +125,8 @@ class _Server(socketserver.ThreadingUnixStreamServer):
         if kind == _START:
             return b"1\0"
         if kind == _WATCH:
-            self.store.watches.append((path, rest[0], handler.send_event))
+            watcher = (rest[0], handler.send_event)
+            self.store.watches.setdefault(path, []).append(watcher)
             handler.send_event(path.encode() + b"\0" + rest[0] + b"\0")
         elif kind == _WRITE:
             self.store.write(path, rest[0])

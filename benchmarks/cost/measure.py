@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The measurements; each is meant for a process of its own."""
+
+import statistics
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.cost.world import MIB, START_KIB, World
+from nova_xen_overcommit.agent import core
+
+_SETTLE_PASSES = 3
+_PASSES = 15
+_REACTION_GUESTS = 100
+_NEEDS_PER_GUEST = 3
+_PATIENCE_S = 5.0
+_NEED_KIB = 350 * MIB
+_MORE_KIB = 60 * MIB
+
+
+def rss_mib() -> float:
+    """Give this process's resident memory."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1024
+    raise RuntimeError("no VmRSS")
+
+
+def _timed(work: Callable[[], Any]) -> tuple[float, float]:
+    """Give CPU and wall milliseconds of this process."""
+    wall_s, cpu_s = time.monotonic(), time.process_time()
+    work()
+    return (
+        (time.process_time() - cpu_s) * 1000,
+        (time.monotonic() - wall_s) * 1000,
+    )
+
+
+def plain_loop(connection: Any) -> None:
+    """Read all guests in the plainest way."""
+    for handle in connection.listAllDomains():
+        handle.info()
+        handle.memoryStats()
+
+
+def passes(count: int) -> dict[str, float]:
+    """Measure passes over ``count`` guests that all have spoken anew."""
+    before_mib = rss_mib()
+    world = World(count)
+    host_mib = rss_mib() - before_mib
+    ours, plain = [], []
+    for number in range(_SETTLE_PASSES + _PASSES):
+        world.speak()
+        figures = _timed(world.agent.tick)
+        if number >= _SETTLE_PASSES:
+            ours.append(figures)
+            plain.append(_timed(lambda: plain_loop(world.connection)))
+    check(world)
+    world.close()
+    return {
+        "cpu_ms": statistics.median(cpu for cpu, _wall in ours),
+        "wall_ms": statistics.median(wall for _cpu, wall in ours),
+        "rss_mib": rss_mib(),
+        "plain_cpu_ms": statistics.median(cpu for cpu, _wall in plain),
+        "host_rss_mib": host_mib,
+    }
+
+
+def check(world: World) -> None:
+    """See that the passes did read all guests.
+
+    :raises RuntimeError: they didn't, so the figures mean nothing.
+    """
+    status = world.agent.status()
+    unread = [g["name"] for g in status["guests"] if g["used_kib"] is None]
+    if status["failures"] or unread or not status["guests"]:
+        raise RuntimeError(f"unread: {unread[:5]}, {status['complaint']}")
+
+
+class Balancing:
+    """The agent at work in its thread, until the context is left."""
+
+    def __init__(self, world: World) -> None:
+        self._agent = world.agent
+        self._leaving = threading.Event()
+        self._thread = threading.Thread(
+            target=core.balance, args=(world.agent, self._leaving)
+        )
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_exc: object) -> None:
+        self._leaving.set()
+        self._agent.wake.set()
+        self._thread.join()
+
+
+def reaction() -> dict[str, float]:
+    """Measure from the publication of a need to setMemory.
+
+    Guests are in need one after another, at moments that have nothing to
+    do with the agent's ticks.
+    """
+    world = World(_REACTION_GUESTS)
+    world.speak()
+    took_ms = []
+    with Balancing(world):
+        time.sleep(2.0)
+        world.speak()
+        for round_ in range(_NEEDS_PER_GUEST):
+            for domain_id in world.ids:
+                used_kib = _NEED_KIB + round_ * _MORE_KIB
+                took_ms.append(_answer_ms(world, domain_id, used_kib))
+                time.sleep(0.037)
+    world.close()
+    cuts = statistics.quantiles(took_ms, n=100)
+    return {"p50": cuts[49], "p99": cuts[98]}
+
+
+def _answer_ms(world: World, domain_id: int, used_kib: int) -> float:
+    uuid = world.uuids[domain_id]
+    world.connection.set_s.pop(uuid, None)
+    actual_kib = START_KIB
+    began_s = world.guests.speak([domain_id], actual_kib, used_kib)
+    while uuid not in world.connection.set_s:
+        if time.monotonic() - began_s > _PATIENCE_S:
+            raise RuntimeError(f"guest {domain_id} got nothing")
+        time.sleep(0.0005)
+    return (world.connection.set_s[uuid] - began_s) * 1000
