@@ -75,9 +75,9 @@ class World:
         self.ids = sorted(self.uuids)
         self.agent = _agent(self.connection, self.guests.socket_path)
 
-    def speak(self, used_kib: int = IDLE_KIB) -> None:
-        """Let all guests publish anew."""
-        self.guests.speak(self.ids, START_KIB, used_kib)
+    def speak(self, which: slice = slice(None)) -> None:
+        """Let idle guests publish anew, all of them unless told which."""
+        self.guests.speak(self.ids[which], START_KIB, IDLE_KIB)
 
     def close(self) -> None:
         """End all."""

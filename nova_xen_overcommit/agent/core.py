@@ -17,6 +17,7 @@ from oslo_config import cfg
 
 from nova_xen_overcommit import exception, report
 from nova_xen_overcommit.agent import balancer, reporting
+from nova_xen_overcommit.agent.guests import TrackedGuest
 from nova_xen_overcommit.agent.protocol import StartRequest
 from nova_xen_overcommit.agent.reservations import Leases, Reservation
 from nova_xen_overcommit.agent.settings import Settings
@@ -55,6 +56,7 @@ class Agent:
         self._lock = threading.Lock()
         self._report: report.HostReport | None = None
         self._status: dict[str, Any] = {}
+        self._described: tuple[list[TrackedGuest], Settings] | None = None
         self._passes = 0
         self._failures = 0
         self._complaint = ""
@@ -106,8 +108,10 @@ class Agent:
             wall_s=self._clock.wall_s(),
         )
         status = self._describe(result, made, settings)
+        described = list(self._balancer.guests.values()), settings
         with self._lock:
             self._report, self._status = made, status
+            self._described = described
         return result.moving or bool(result.wanted_kib or result.short_kib)
 
     def _describe(
@@ -124,10 +128,6 @@ class Agent:
             "wanted_kib": result.wanted_kib,
             "moves": self._balancer.moves,
             "errors": self._balancer.errors,
-            "guests": [
-                reporting.describe_guest(guest, settings)
-                for guest in self._balancer.guests.values()
-            ],
         }
 
     def _heartbeat(self) -> None:
@@ -156,9 +156,18 @@ class Agent:
         return made.to_dict()
 
     def status(self) -> dict[str, Any]:
-        """Give all there is to know, for people and tools."""
+        """Give all there is to know, for people and tools.
+
+        Guests are described when somebody asks, since that is seldom: a
+        pass under way may be seen half done.
+        """
         with self._lock:
-            status = dict(self._status)
+            status, described = dict(self._status), self._described
+        if described is not None:
+            guests, settings = described
+            status["guests"] = [
+                reporting.describe_guest(guest, settings) for guest in guests
+            ]
         return status | {
             "passes": self._passes,
             "failures": self._failures,
