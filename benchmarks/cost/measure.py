@@ -121,6 +121,8 @@ def reaction() -> dict[str, float]:
     with Balancing(world):
         time.sleep(2.0)
         world.speak()
+        # A publisher looks at its guest once a second.
+        time.sleep(1.0)
         for round_ in range(_NEEDS_PER_GUEST):
             for domain_id in world.ids:
                 used_kib = _NEED_KIB + round_ * _MORE_KIB

@@ -21,6 +21,8 @@ from nova_xen_overcommit.agent.hypervisor import libvirt_host
 from nova_xen_overcommit.agent.reservations import Leases
 from nova_xen_overcommit.agent.sensors.base import SensorContext
 from nova_xen_overcommit.agent.sensors.xenstore import XenstoreSensor
+from nova_xen_overcommit.agent.sensors.xenstore_watch import XenstoreWatch
+from nova_xen_overcommit.agent.settings import Settings
 from nova_xen_overcommit.agent.xenstore import Xenstore
 
 MIB = 1024
@@ -120,4 +122,11 @@ def _agent(connection: SeenConnection, socket_path: str) -> core.Agent:
         reporting.Reporter(build.load_predictor("max"), DemandHistory(86400)),
         leases,
         clock,
+        [
+            XenstoreWatch(
+                lambda: Xenstore(socket_path),
+                lambda: Settings.of(conf),
+                leases.changed.set,
+            )
+        ],
     )

@@ -9,7 +9,7 @@ from oslo_config import cfg
 from stevedore import driver, named
 
 from nova_xen_overcommit import exception
-from nova_xen_overcommit.agent import balancer, core, reporting
+from nova_xen_overcommit.agent import balancer, core, news, reporting
 from nova_xen_overcommit.agent.history import DemandHistory
 from nova_xen_overcommit.agent.hypervisor import libvirt_host
 from nova_xen_overcommit.agent.reservations import Leases
@@ -18,6 +18,9 @@ from nova_xen_overcommit.agent.sensors.base import (
     SensorContext,
     SensorUnsuitable,
 )
+from nova_xen_overcommit.agent.sensors.xenstore_watch import XenstoreWatch
+from nova_xen_overcommit.agent.settings import Settings
+from nova_xen_overcommit.agent.xenstore import Xenstore
 from nova_xen_overcommit.policy.predictors import Predictor
 
 LOG = logging.getLogger(__name__)
@@ -55,7 +58,19 @@ def make_agent(
         reporting.Reporter(predictor, DemandHistory(options.history_s)),
         leases,
         clock,
+        _sources(conf, hypervisor.kind, leases),
     )
+
+
+def _sources(
+    conf: cfg.ConfigOpts, kind: str, leases: Leases
+) -> list[news.Source]:
+    """Give what may wake the agent of this kind of hypervisor."""
+    if kind != "xen" or "xenstore" not in conf.xen_overcommit.sensors:
+        return []
+    return [
+        XenstoreWatch(Xenstore, lambda: Settings.of(conf), leases.changed.set)
+    ]
 
 
 def _hypervisor(

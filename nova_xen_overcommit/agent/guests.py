@@ -227,3 +227,21 @@ class TrackedGuest:
             + self.target_kib
             - (self.domain.actual_kib)
         )
+
+    def would_lack(self, sample: MemorySample, settings: Settings) -> bool:
+        """Tell whether it lacks memory if ``sample`` is its newest.
+
+        Changes nothing, so that any thread may ask. What only silence
+        forbids is allowed: it has just spoken.
+        """
+        domain = self.domain
+        if domain.exempt or domain.busy or self.held:
+            return False
+        if not self.progress.cooperates:
+            return False
+        seen = self._observation(sample)
+        demand = observe(self.demand, seen, settings.demand)
+        lack_kib = demand.demand_kib - self.target_kib
+        if demand.starved:
+            return lack_kib > 0
+        return lack_kib >= max(1, settings.targets.dead_band_kib)

@@ -123,25 +123,29 @@ class XenstoreSensor:
             memory = self._memories[key] = _Memory(figures.mark, raw)
         elif memory.mark != figures.mark:
             memory.mark = figures.mark
-            memory.sample = self._dated(
-                figures, SLOW_MAX_AGE_S if raw.line is None else fast_s
+            memory.sample = dated(
+                figures,
+                self._context.monotonic_s(),
+                SLOW_MAX_AGE_S if raw.line is None else fast_s,
             )
         memory.raw = raw
         return memory.sample
 
-    def _dated(
-        self, figures: guest_line.Figures, max_age_s: float
-    ) -> MemorySample:
-        return MemorySample(
-            time_s=self._context.monotonic_s(),
-            max_age_s=max_age_s,
-            mem_total_kib=figures.mem_total_kib,
-            mem_available_kib=figures.mem_available_kib,
-            swap_total_kib=figures.swap_total_kib,
-            swap_free_kib=figures.swap_free_kib,
-            swap_in_kib=figures.swap_in_kib,
-            psi_some_us=figures.psi_some_us,
-        )
+
+def dated(
+    figures: guest_line.Figures, time_s: float, max_age_s: float
+) -> MemorySample:
+    """Give the sample of figures that were written at ``time_s``."""
+    return MemorySample(
+        time_s=time_s,
+        max_age_s=max_age_s,
+        mem_total_kib=figures.mem_total_kib,
+        mem_available_kib=figures.mem_available_kib,
+        swap_total_kib=figures.swap_total_kib,
+        swap_free_kib=figures.swap_free_kib,
+        swap_in_kib=figures.swap_in_kib,
+        psi_some_us=figures.psi_some_us,
+    )
 
 
 def _paths(guests: Sequence[GuestRef], name: str) -> list[str]:

@@ -6,6 +6,7 @@ holds it to that. A real daemon needs a hypervisor.
 """
 
 import contextlib
+import queue
 import socket
 import socketserver
 import struct
@@ -65,9 +66,21 @@ class _Handler(socketserver.StreamRequestHandler):
     def setup(self) -> None:
         super().setup()
         self.server.handlers.append(self)
+        # As the real one, it never waits for a client that doesn't read.
+        self._messages: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        threading.Thread(target=self._write_all, daemon=True).start()
+
+    def _write_all(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            while message := self._messages.get():
+                self.wfile.write(message)
+
+    def finish(self) -> None:
+        self._messages.put(b"")
+        super().finish()
 
     def handle(self) -> None:
-        while header := self.rfile.read(_HEADER.size):
+        while header := self._header():
             kind, number, transaction, length = _HEADER.unpack(header)
             body = self.rfile.read(length)
             with self.server.store.lock:
@@ -75,12 +88,14 @@ class _Handler(socketserver.StreamRequestHandler):
             if answer is not None:
                 self.send(answer[0], number, transaction, answer[1])
 
-    def send(self, kind: int, number: int, tx: int, body: bytes) -> None:
-        message = _HEADER.pack(kind, number, tx, len(body)) + body
+    def _header(self) -> bytes:
         try:
-            self.wfile.write(message)
-        except OSError:
-            return
+            return self.rfile.read(_HEADER.size)
+        except ConnectionError:
+            return b""
+
+    def send(self, kind: int, number: int, tx: int, body: bytes) -> None:
+        self._messages.put(_HEADER.pack(kind, number, tx, len(body)) + body)
 
     def send_event(self, body: bytes) -> None:
         self.send(_EVENT, 0, 0, body)
