@@ -11,7 +11,7 @@ from stevedore import driver, named
 from nova_xen_overcommit import exception
 from nova_xen_overcommit.agent import balancer, core, news, reporting
 from nova_xen_overcommit.agent.history import DemandHistory
-from nova_xen_overcommit.agent.hypervisor import libvirt_host
+from nova_xen_overcommit.agent.hypervisor import events, libvirt_host
 from nova_xen_overcommit.agent.reservations import Leases
 from nova_xen_overcommit.agent.sensors.base import (
     Sensor,
@@ -66,11 +66,20 @@ def _sources(
     conf: cfg.ConfigOpts, kind: str, leases: Leases
 ) -> list[news.Source]:
     """Give what may wake the agent of this kind of hypervisor."""
-    if kind != "xen" or "xenstore" not in conf.xen_overcommit.sensors:
+    options, wake = conf.xen_overcommit, leases.changed.set
+    if kind == "test":
+        # It lives inside a process; another connection sees another one.
         return []
-    return [
-        XenstoreWatch(Xenstore, lambda: Settings.of(conf), leases.changed.set)
-    ]
+
+    def connect() -> Any:
+        return libvirt_host.connect(options.connection_uri)
+
+    sources: list[news.Source] = [events.DomainEvents(connect, wake)]
+    if kind == "xen" and "xenstore" in options.sensors:
+        sources.append(
+            XenstoreWatch(Xenstore, lambda: Settings.of(conf), wake)
+        )
+    return sources
 
 
 def _hypervisor(

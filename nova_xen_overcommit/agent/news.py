@@ -11,12 +11,14 @@ each tick meanwhile.
 import contextlib
 import logging
 import threading
-from collections.abc import Collection, Iterator, Sequence
-from typing import Protocol
+from collections.abc import Collection, Hashable, Iterator, Sequence
+from typing import Generic, Protocol, TypeVar
 
 from nova_xen_overcommit.agent.guests import TrackedGuest
 
 LOG = logging.getLogger(__name__)
+
+K = TypeVar("K", bound=Hashable)
 
 # Beyond the first look a need that can't be met yet is served by passes
 # that come this often anyway (busy_tick_interval_s), and a publisher looks
@@ -64,7 +66,7 @@ class Complaint:
         self._said = ""
 
 
-class Pace:
+class Pace(Generic[K]):
     """Says when each key may be looked at; times are the caller's.
 
     The first event is served at once, those that follow it within the
@@ -73,14 +75,14 @@ class Pace:
 
     def __init__(self, interval_s: float = LOOK_EVERY_S) -> None:
         self._interval_s = interval_s
-        self._looked_s: dict[int, float] = {}
-        self._waiting: set[int] = set()
+        self._looked_s: dict[K, float] = {}
+        self._waiting: set[K] = set()
 
-    def add(self, keys: Collection[int]) -> None:
+    def add(self, keys: Collection[K]) -> None:
         """Take events."""
         self._waiting.update(keys)
 
-    def due(self, now_s: float) -> list[int]:
+    def due(self, now_s: float) -> list[K]:
         """Give the keys to look at now."""
         due = [k for k in self._waiting if self._at_s(k) <= now_s]
         self._waiting.difference_update(due)
@@ -91,13 +93,13 @@ class Pace:
         """Give when the next look is due, None when nothing waits."""
         return min(map(self._at_s, self._waiting), default=None)
 
-    def forget_all_but(self, keys: Collection[int]) -> None:
+    def forget_all_but(self, keys: Collection[K]) -> None:
         """Forget guests that are gone."""
         self._waiting.intersection_update(keys)
         for gone in self._looked_s.keys() - set(keys):
             del self._looked_s[gone]
 
-    def _at_s(self, key: int) -> float:
+    def _at_s(self, key: K) -> float:
         return self._looked_s.get(key, -self._interval_s) + self._interval_s
 
 

@@ -38,7 +38,7 @@ class XenstoreWatch:
         self._monotonic_s = monotonic_s
         self._guests: Mapping[int, TrackedGuest] = {}
         self._watched: set[int] = set()
-        self._pace = news.Pace()
+        self._pace: news.Pace[int] = news.Pace()
         self._complaint = news.Complaint("Watching xenstore")
         self._leaving = False
         self._changed = os.eventfd(0, os.EFD_NONBLOCK)
