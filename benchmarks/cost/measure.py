@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import libvirt
+
 from benchmarks.cost.world import MIB, START_KIB, World
 from nova_xen_overcommit.agent import core
 
@@ -143,3 +145,43 @@ def _answer_ms(world: World, domain_id: int, used_kib: int) -> float:
             raise RuntimeError(f"guest {domain_id} got nothing")
         time.sleep(0.0005)
     return (world.connection.set_s[uuid] - began_s) * 1000
+
+
+def give_back() -> dict[str, float]:
+    """Measure how many guests a second get memory while all want it.
+
+    Beside it ``bare``: the same calls to libvirt and nothing else. The
+    embedded hypervisor moves no memory, so this compares the ways there.
+    """
+    world = World(_REACTION_GUESTS)
+    world.speak()
+    ours_s = bare_s = 0.0
+    with Balancing(world):
+        time.sleep(2.0)
+        world.speak()
+        for round_ in range(_NEEDS_PER_GUEST):
+            time.sleep(1.0)
+            used_kib = _NEED_KIB + round_ * _MORE_KIB
+            ours_s += _give_all_s(world, used_kib)
+            bare_s += _bare_s(world)
+    world.close()
+    given = _NEEDS_PER_GUEST * len(world.ids)
+    return {"ours": given / ours_s, "bare": given / bare_s}
+
+
+def _give_all_s(world: World, used_kib: int) -> float:
+    world.connection.set_s.clear()
+    began_s = world.guests.speak(world.ids, START_KIB, used_kib)
+    while len(world.connection.set_s) < len(world.ids):
+        if time.monotonic() - began_s > _PATIENCE_S:
+            raise RuntimeError("not all guests got memory")
+        time.sleep(0.0005)
+    return max(world.connection.set_s.values()) - began_s
+
+
+def _bare_s(world: World) -> float:
+    began_s = time.monotonic()
+    for handle in world.connection.listAllDomains():
+        _state, _max_kib, actual_kib, _vcpus, _cpu_ns = handle.info()
+        handle.setMemoryFlags(actual_kib, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+    return time.monotonic() - began_s

@@ -54,6 +54,7 @@ class TrackedGuest:
     speaks: bool = False
     starved: bool = False
     hands_off: str = "just found"
+    demand_kib: int = 0
 
     @classmethod
     def found(
@@ -68,6 +69,7 @@ class TrackedGuest:
             ),
             first_seen_s=now_s,
             target_kib=asked_kib,
+            demand_kib=domain.flavor_kib,
             progress=start(asked_kib, domain.actual_kib, now_s),
             now_s=now_s,
         )
@@ -119,6 +121,10 @@ class TrackedGuest:
         self.speaks = sample is not None and sample.is_fresh(self.now_s)
         self.starved = self.speaks and demand is not None and demand.starved
         self.hands_off = self._why_hands_off()
+        if self.speaks and demand is not None:
+            self.demand_kib = demand.demand_kib
+        else:
+            self.demand_kib = self.domain.flavor_kib
 
     def _observation(self, sample: MemorySample) -> Observation:
         return Observation(
@@ -169,13 +175,6 @@ class TrackedGuest:
         if self.now_s - self.first_seen_s < warm_up_s:
             return "in its warm-up"
         return ""
-
-    @property
-    def demand_kib(self) -> int:
-        """What it needs, as far as known; its flavor when not."""
-        if self.speaks and self.demand is not None:
-            return self.demand.demand_kib
-        return self.domain.flavor_kib
 
     def planned(self) -> targets.Guest:
         """Give the planner's view."""

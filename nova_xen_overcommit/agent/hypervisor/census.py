@@ -8,6 +8,7 @@ statistics one call measures all guests; elsewhere each costs one call.
 import dataclasses
 import logging
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import libvirt
 
@@ -42,8 +43,7 @@ class _Guest:
     domain: base.Domain
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Figures:
+class _Figures(NamedTuple):
     """A guest's number, which changes with each start; state; KiB."""
 
     domain_id: int

@@ -177,8 +177,8 @@ class WatchTest(unittest.TestCase):
 
     def test_guests_that_come_and_go(self) -> None:
         self.listen(make_guest(1))
-        self.watch.follow([make_guest(2)])
-        self.await_watches(1)
+        self.watch.follow([make_guest(2), make_guest(3)])
+        self.await_watches(2)
         self.assert_wakes(2)
 
     def test_a_guest_that_writes_without_end(self) -> None:

@@ -48,6 +48,16 @@ class Store:
                 if known == path or known.startswith(path + "/"):
                     del self.values[known]
 
+    def unwatch(self, path: str, watcher: Watcher) -> None:
+        with self.lock, contextlib.suppress(KeyError, ValueError):
+            self.watches[path].remove(watcher)
+
+    def listing(self, path: str) -> bytes | None:
+        names = self.children(path)
+        if names is None:
+            return None
+        return b"".join(name.encode() + b"\0" for name in names)
+
     def children(self, path: str) -> list[str] | None:
         below = path.rstrip("/") + "/"
         with self.lock:
@@ -121,7 +131,8 @@ class _Server(socketserver.ThreadingUnixStreamServer):
             return None
         if self.mute:
             return None
-        words = body.split(b"\0", 2 if kind == _WATCH else 1)
+        parts = 2 if kind in (_WATCH, _UNWATCH) else 1
+        words = body.split(b"\0", parts)
         answer = self._answer(handler, kind, words[0].decode(), words[1:])
         return (_ERROR, b"ENOENT\0") if answer is None else (kind, answer)
 
@@ -131,10 +142,7 @@ class _Server(socketserver.ThreadingUnixStreamServer):
         if kind == _READ:
             return self.store.values.get(path)
         if kind == _DIRECTORY:
-            names = self.store.children(path)
-            if names is None:
-                return None
-            return b"".join(name.encode() + b"\0" for name in names)
+            return self.store.listing(path)
         if kind == _PERMISSIONS:
             return b"n0\0"
         if kind == _START:
@@ -143,11 +151,13 @@ class _Server(socketserver.ThreadingUnixStreamServer):
             watcher = (rest[0], handler.send_event)
             self.store.watches.setdefault(path, []).append(watcher)
             handler.send_event(path.encode() + b"\0" + rest[0] + b"\0")
+        elif kind == _UNWATCH:
+            self.store.unwatch(path, (rest[0], handler.send_event))
         elif kind == _WRITE:
             self.store.write(path, rest[0])
         elif kind == _REMOVE:
             self.store.remove(path)
-        elif kind not in (_END, _UNWATCH):
+        elif kind != _END:
             return None
         return b"OK\0"
 
