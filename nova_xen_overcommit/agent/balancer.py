@@ -18,6 +18,7 @@ from nova_xen_overcommit.agent.hypervisor.base import (
     Domain,
     HostMemory,
     Hypervisor,
+    Unanswered,
 )
 from nova_xen_overcommit.agent.reservations import Leases
 from nova_xen_overcommit.agent.sensors.base import GuestRef, Sensor
@@ -99,7 +100,8 @@ class Balancer:
         memory, now_s = self._sense(settings)
         host = self._view(memory, settings)
         wanted_kib = self._serve_starts(host, settings, now_s)
-        host = self._view(memory, settings)
+        if self._leases.reservations():
+            host = self._view(memory, settings)
         if settings.moves:
             self._give_up_on_uncooperative()
             plan = self._plan(host, wanted_kib, settings)
@@ -108,13 +110,17 @@ class Balancer:
         return self._result(self._view(memory, settings), wanted_kib)
 
     def _result(self, host: HostView, wanted_kib: int) -> PassResult:
-        short = [g for g in self.guests.values() if g.short_kib]
+        short_kib, starved = 0, False
+        for guest in self.guests.values():
+            lack_kib = guest.short_kib
+            short_kib += lack_kib
+            starved = starved or (lack_kib > 0 and guest.starved)
         return PassResult(
             host=host,
-            short_kib=sum(guest.short_kib for guest in short),
+            short_kib=short_kib,
             wanted_kib=wanted_kib,
             moving=self._is_moving(),
-            starved=any(guest.starved for guest in short),
+            starved=starved,
         )
 
     def _sense(self, settings: Settings) -> tuple[HostMemory, float]:
@@ -196,8 +202,7 @@ class Balancer:
         return dataclasses.replace(memory, kept_kib=kept_kib)
 
     def _view(self, memory: HostMemory, settings: Settings) -> HostView:
-        growing_kib = sum(g.growing_kib for g in self.guests.values())
-        yielding_kib = sum(g.yielding_kib for g in self.guests.values())
+        growing_kib, yielding_kib = self._under_way_kib()
         claims_kib = sum(
             starts.outstanding_kib(reservation, self.guests)
             for reservation in self._leases.reservations()
@@ -209,6 +214,17 @@ class Balancer:
             spendable_kib=left_kib - settings.slack_kib,
             expected_free_kib=left_kib + yielding_kib,
         )
+
+    def _under_way_kib(self) -> tuple[int, int]:
+        """Give what guests will still take, and what they will yield."""
+        growing_kib = yielding_kib = 0
+        for guest in self.guests.values():
+            to_come_kib = guest.to_come_kib
+            if to_come_kib > 0:
+                growing_kib += to_come_kib
+            elif guest.progress.cooperates:
+                yielding_kib -= to_come_kib
+        return growing_kib, yielding_kib
 
     def _serve_starts(
         self, host: HostView, settings: Settings, now_s: float
@@ -298,6 +314,12 @@ class Balancer:
     def _set(self, guest: TrackedGuest, target_kib: int, reason: str) -> bool:
         try:
             self._hypervisor.set_target(guest.domain, target_kib)
+        except Unanswered as error:
+            self.errors += 1
+            LOG.warning("%s", error)
+            # It may get there yet: what it could take is nobody else's.
+            guest.target_kib = max(guest.target_kib, target_kib)
+            return target_kib > guest.domain.actual_kib
         except exception.HypervisorError as error:
             self.errors += 1
             LOG.warning("%s", error)

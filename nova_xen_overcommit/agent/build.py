@@ -9,15 +9,18 @@ from oslo_config import cfg
 from stevedore import driver, named
 
 from nova_xen_overcommit import exception
-from nova_xen_overcommit.agent import balancer, core, reporting
+from nova_xen_overcommit.agent import balancer, core, news, reporting
 from nova_xen_overcommit.agent.history import DemandHistory
-from nova_xen_overcommit.agent.hypervisor import libvirt_host
+from nova_xen_overcommit.agent.hypervisor import events, libvirt_host
 from nova_xen_overcommit.agent.reservations import Leases
 from nova_xen_overcommit.agent.sensors.base import (
     Sensor,
     SensorContext,
     SensorUnsuitable,
 )
+from nova_xen_overcommit.agent.sensors.xenstore_watch import XenstoreWatch
+from nova_xen_overcommit.agent.settings import Settings
+from nova_xen_overcommit.agent.xenstore import Xenstore
 from nova_xen_overcommit.policy.predictors import Predictor
 
 LOG = logging.getLogger(__name__)
@@ -55,7 +58,28 @@ def make_agent(
         reporting.Reporter(predictor, DemandHistory(options.history_s)),
         leases,
         clock,
+        _sources(conf, hypervisor.kind, leases),
     )
+
+
+def _sources(
+    conf: cfg.ConfigOpts, kind: str, leases: Leases
+) -> list[news.Source]:
+    """Give what may wake the agent of this kind of hypervisor."""
+    options, wake = conf.xen_overcommit, leases.changed.set
+    if kind == "test":
+        # It lives inside a process; another connection sees another one.
+        return []
+
+    def connect() -> Any:
+        return libvirt_host.connect(options.connection_uri)
+
+    sources: list[news.Source] = [events.DomainEvents(connect, wake)]
+    if kind == "xen" and "xenstore" in options.sensors:
+        sources.append(
+            XenstoreWatch(Xenstore, lambda: Settings.of(conf), wake)
+        )
+    return sources
 
 
 def _hypervisor(

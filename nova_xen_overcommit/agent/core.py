@@ -9,19 +9,23 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from oslo_config import cfg
 
 from nova_xen_overcommit import exception, report
-from nova_xen_overcommit.agent import balancer, reporting
+from nova_xen_overcommit.agent import balancer, news, reporting
+from nova_xen_overcommit.agent.guests import TrackedGuest
 from nova_xen_overcommit.agent.protocol import StartRequest
 from nova_xen_overcommit.agent.reservations import Leases, Reservation
 from nova_xen_overcommit.agent.settings import Settings
 
 LOG = logging.getLogger(__name__)
+
+# After a pass that took longer nobody would wait as long again.
+_LONGEST_REST_S = 0.2
 
 
 class Clock:
@@ -46,8 +50,10 @@ class Agent:
         reporter: reporting.Reporter,
         leases: Leases,
         clock: Clock,
+        sources: Sequence[news.Source] = (),
     ) -> None:
         self._conf = conf
+        self._sources = sources
         self._balancer = balancer_
         self._reporter = reporter
         self._leases = leases
@@ -55,6 +61,7 @@ class Agent:
         self._lock = threading.Lock()
         self._report: report.HostReport | None = None
         self._status: dict[str, Any] = {}
+        self._described: tuple[list[TrackedGuest], Settings] | None = None
         self._passes = 0
         self._failures = 0
         self._complaint = ""
@@ -92,6 +99,8 @@ class Agent:
 
     def _pass(self, settings: Settings) -> bool:
         result = self._balancer.run_pass(settings)
+        for source in self._sources:
+            source.follow(self._balancer.guests.values())
         starting = [
             reservation.request
             for reservation in self._leases.reservations()
@@ -106,8 +115,10 @@ class Agent:
             wall_s=self._clock.wall_s(),
         )
         status = self._describe(result, made, settings)
+        described = list(self._balancer.guests.values()), settings
         with self._lock:
             self._report, self._status = made, status
+            self._described = described
         return result.moving or bool(result.wanted_kib or result.short_kib)
 
     def _describe(
@@ -124,10 +135,6 @@ class Agent:
             "wanted_kib": result.wanted_kib,
             "moves": self._balancer.moves,
             "errors": self._balancer.errors,
-            "guests": [
-                reporting.describe_guest(guest, settings)
-                for guest in self._balancer.guests.values()
-            ],
         }
 
     def _heartbeat(self) -> None:
@@ -141,6 +148,19 @@ class Agent:
     def wake(self) -> threading.Event:
         """Set when a pass should come at once."""
         return self._leases.changed
+
+    @property
+    def rest_s(self) -> float:
+        """How long to leave the host alone after the last pass.
+
+        As long as the pass took: however often guests call, their balancer
+        takes half of a processor at most.
+        """
+        return min(self._pass_s, _LONGEST_REST_S)
+
+    def listening(self) -> contextlib.AbstractContextManager[None]:
+        """Let guests in need wake the agent while the context lasts."""
+        return news.listening(self._sources)
 
     def report(self) -> dict[str, Any]:
         """Give the newest report.
@@ -156,9 +176,18 @@ class Agent:
         return made.to_dict()
 
     def status(self) -> dict[str, Any]:
-        """Give all there is to know, for people and tools."""
+        """Give all there is to know, for people and tools.
+
+        Guests are described when somebody asks, since that is seldom: a
+        pass under way may be seen half done.
+        """
         with self._lock:
-            status = dict(self._status)
+            status, described = dict(self._status), self._described
+        if described is not None:
+            guests, settings = described
+            status["guests"] = [
+                reporting.describe_guest(guest, settings) for guest in guests
+            ]
         return status | {
             "passes": self._passes,
             "failures": self._failures,
@@ -221,10 +250,12 @@ class Agent:
 def balance(agent: Agent, leaving: threading.Event) -> None:
     """Do passes until ``leaving`` is set.
 
-    A start that is asked for, or one that ended, brings the next pass at
-    once.
+    A guest in need, a start that is asked for, or one that ended, brings
+    the next pass at once.
     """
-    while not leaving.is_set():
-        delay_s = agent.tick()
-        agent.wake.wait(delay_s)
-        agent.wake.clear()
+    with agent.listening():
+        while not leaving.is_set():
+            delay_s = agent.tick()
+            leaving.wait(agent.rest_s)
+            agent.wake.wait(delay_s)
+            agent.wake.clear()

@@ -51,6 +51,10 @@ class TrackedGuest:
     starved_s: float = 0.0
     shrank_s: float = -math.inf
     restart_kib: int = 0
+    speaks: bool = False
+    starved: bool = False
+    hands_off: str = "just found"
+    demand_kib: int = 0
 
     @classmethod
     def found(
@@ -65,6 +69,7 @@ class TrackedGuest:
             ),
             first_seen_s=now_s,
             target_kib=asked_kib,
+            demand_kib=domain.flavor_kib,
             progress=start(asked_kib, domain.actual_kib, now_s),
             now_s=now_s,
         )
@@ -80,6 +85,12 @@ class TrackedGuest:
         elapsed_s, self.now_s = max(0.0, now_s - self.now_s), now_s
         if domain.actual_kib < self.domain.actual_kib - _JITTER_KIB:
             self.shrank_s = now_s
+        if domain.metadata != self.domain.metadata:
+            self.floor_kib = floor.floor_kib(
+                domain.flavor_kib,
+                settings.floor_share,
+                domain.metadata.floor_kib,
+            )
         self.domain = domain
         self.progress = advance(
             self.progress,
@@ -89,12 +100,31 @@ class TrackedGuest:
             settings.progress,
         )
         if sample is not None:
-            self.sample = sample
-            self.demand = observe(
-                self.demand, self._observation(sample), settings.demand
-            )
+            self._observe(sample, settings)
+        self._judge()
         if self.starved:
             self.starved_s += elapsed_s
+
+    def _observe(self, sample: MemorySample, settings: Settings) -> None:
+        demand = self.demand
+        # Most guests say nothing new from one pass to the next.
+        rests = demand and demand.actual_kib == self.domain.actual_kib
+        if rests and sample is self.sample:
+            return
+        self.sample = sample
+        self.demand = observe(
+            demand, self._observation(sample), settings.demand
+        )
+
+    def _judge(self) -> None:
+        sample, demand = self.sample, self.demand
+        self.speaks = sample is not None and sample.is_fresh(self.now_s)
+        self.starved = self.speaks and demand is not None and demand.starved
+        self.hands_off = self._why_hands_off()
+        if self.speaks and demand is not None:
+            self.demand_kib = demand.demand_kib
+        else:
+            self.demand_kib = self.domain.flavor_kib
 
     def _observation(self, sample: MemorySample) -> Observation:
         return Observation(
@@ -103,16 +133,6 @@ class TrackedGuest:
             flavor_kib=self.domain.flavor_kib,
             floor_kib=self.floor_kib,
         )
-
-    @property
-    def speaks(self) -> bool:
-        """Whether its figures may be believed now."""
-        return self.sample is not None and self.sample.is_fresh(self.now_s)
-
-    @property
-    def starved(self) -> bool:
-        """Whether it was starved when it last spoke."""
-        return self.speaks and self.demand is not None and self.demand.starved
 
     @property
     def _felt_last_step(self) -> bool:
@@ -129,9 +149,7 @@ class TrackedGuest:
         age_s = self.now_s - self.first_seen_s
         return self.sample is None and age_s > BOOT_GRACE_S
 
-    @property
-    def hands_off(self) -> str:
-        """Why it must not be touched in this pass, "" when it may."""
+    def _why_hands_off(self) -> str:
         if self.domain.exempt:
             return self.domain.exempt
         if self.domain.busy or self.held:
@@ -158,31 +176,23 @@ class TrackedGuest:
             return "in its warm-up"
         return ""
 
-    @property
-    def demand_kib(self) -> int:
-        """What it needs, as far as known; its flavor when not."""
-        if self.speaks and self.demand is not None:
-            return self.demand.demand_kib
-        return self.domain.flavor_kib
-
     def planned(self) -> targets.Guest:
         """Give the planner's view."""
-        free = not self.hands_off
-        warm = self.now_s >= self.cool_until_s
-        calm = warm and not self.starved
-        donor = self.speaks and self._felt_last_step and calm
-        used_kib = self.demand.used_kib if self.demand else self.demand_kib
+        growable = not self.hands_off and self.progress.cooperates
+        calm = not self.starved and self.now_s >= self.cool_until_s
+        donor = self.speaks and calm and self._felt_last_step
+        demand_kib = self.demand_kib
         return targets.Guest(
             uuid=self.domain.uuid,
             flavor_kib=self.domain.flavor_kib,
             floor_kib=self.floor_kib,
             actual_kib=self.domain.actual_kib,
             target_kib=self.target_kib,
-            demand_kib=self.demand_kib,
-            used_kib=used_kib,
+            demand_kib=demand_kib,
+            used_kib=self.demand.used_kib if self.demand else demand_kib,
             weight=self.domain.metadata.weight,
-            growable=free and self.progress.cooperates,
-            shrinkable=free and donor and self.progress.cooperates,
+            growable=growable,
+            shrinkable=growable and donor,
             starved=self.starved,
         )
 
@@ -202,22 +212,35 @@ class TrackedGuest:
     @property
     def short_kib(self) -> int:
         """What is missing to its need, whether it can be given or not."""
-        guest = self.planned()
-        return guest.lacks_kib if guest.growable else 0
-
-    @property
-    def _expected_kib(self) -> int:
-        """What it will have when it has followed its target."""
-        return self.target_kib + self.progress.offset_kib
-
-    @property
-    def growing_kib(self) -> int:
-        """What it was granted but has not taken yet."""
-        return max(0, self._expected_kib - self.domain.actual_kib)
-
-    @property
-    def yielding_kib(self) -> int:
-        """What it was asked for and will still yield."""
-        if not self.progress.cooperates:
+        if self.hands_off or not self.progress.cooperates:
             return 0
-        return max(0, self.domain.actual_kib - self._expected_kib)
+        domain = self.domain
+        need_kib = min(domain.flavor_kib, max(self.floor_kib, self.demand_kib))
+        return max(0, need_kib - self.target_kib)
+
+    @property
+    def to_come_kib(self) -> int:
+        """What it will have more, or less, when it has followed."""
+        return (
+            self.progress.offset_kib
+            + self.target_kib
+            - (self.domain.actual_kib)
+        )
+
+    def would_lack(self, sample: MemorySample, settings: Settings) -> bool:
+        """Tell whether it lacks memory if ``sample`` is its newest.
+
+        Changes nothing, so that any thread may ask. What only silence
+        forbids is allowed: it has just spoken.
+        """
+        domain = self.domain
+        if domain.exempt or domain.busy or self.held:
+            return False
+        if not self.progress.cooperates:
+            return False
+        seen = self._observation(sample)
+        demand = observe(self.demand, seen, settings.demand)
+        lack_kib = demand.demand_kib - self.target_kib
+        if demand.starved:
+            return lack_kib > 0
+        return lack_kib >= max(1, settings.targets.dead_band_kib)

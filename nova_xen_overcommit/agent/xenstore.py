@@ -21,7 +21,8 @@ SOCKET_PATH = "/run/xenstored/socket"
 MAX_PAYLOAD_BYTES = 4096
 
 # Message types and header: Xen's public header io/xs_wire.h.
-DIRECTORY, READ, WATCH, WATCH_EVENT, ERROR = 1, 2, 4, 15, 16
+DIRECTORY, READ, WATCH, UNWATCH = 1, 2, 4, 5
+WATCH_EVENT, ERROR = 15, 16
 HEADER = struct.Struct("<IIII")
 
 # Requests under way at once; each answer may take 4 KiB of the daemon's.
@@ -91,6 +92,18 @@ class Xenstore:
         ((kind, body),) = self._ask(WATCH, [_text(path) + _text(token)])
         if kind == ERROR:
             raise XenstoreError(f"can't watch {path}: {body!r:.40}")
+
+    def unwatch(self, path: str, token: str) -> None:
+        """Be told no more; harmless where nothing was watched.
+
+        :raises XenstoreError: no answer in time.
+        """
+        self._ask(UNWATCH, [_text(path) + _text(token)])
+
+    @property
+    def has_events(self) -> bool:
+        """Whether events came in along with answers."""
+        return self._connection is not None and self._connection.has_events
 
     def take_events(self) -> list[tuple[str, str]]:
         """Give path and token of changes that have come in; never waits.
@@ -218,6 +231,11 @@ class _Connection:
         events = list(self._events)
         self._events.clear()
         return events
+
+    @property
+    def has_events(self) -> bool:
+        """Whether there are any."""
+        return bool(self._events)
 
     def fileno(self) -> int:
         """Give the socket's file descriptor."""

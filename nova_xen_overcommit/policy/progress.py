@@ -23,6 +23,9 @@ class Status(enum.Enum):
     UNCOOPERATIVE = "uncooperative"
 
 
+_COOPERATING = (Status.SETTLED, Status.MOVING)
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class ProgressSettings:
     """Patience in seconds and tolerance in KiB."""
@@ -63,7 +66,7 @@ class Progress:
     @property
     def cooperates(self) -> bool:
         """Whether anything may be expected of the guest."""
-        return self.status in (Status.SETTLED, Status.MOVING)
+        return self.status in _COOPERATING
 
 
 def start(target_kib: int, actual_kib: int, now_s: float) -> Progress:
@@ -82,9 +85,14 @@ def advance(
     """Give the progress after a measurement of ``actual_kib``."""
     if target_kib != before.target_kib:
         before = _retargeted(before, target_kib, actual_kib, now_s)
+    elif actual_kib == before.actual_kib and before.status is Status.SETTLED:
+        # It rests, as most do. Its clock starts when it no longer does.
+        return before
     gap_kib = abs(actual_kib - before.expected_kib)
     if gap_kib <= settings.tolerance_kib:
         return _settled(before, actual_kib, now_s, gap_kib)
+    if before.status is Status.SETTLED:
+        before = dataclasses.replace(before, progress_s=now_s)
     if before.best_kib - gap_kib >= settings.tolerance_kib:
         return dataclasses.replace(
             before,

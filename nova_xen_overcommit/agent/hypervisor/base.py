@@ -5,7 +5,12 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Protocol
 
+from nova_xen_overcommit import exception
 from nova_xen_overcommit.guest_metadata import GuestMetadata
+
+
+class Unanswered(exception.HypervisorError):
+    """A call gave no answer in time; it may still be carried out."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -71,6 +76,7 @@ class Hypervisor(Protocol):
         """Ask a guest to have ``target_kib``; returns before it has.
 
         :raises HypervisorError: the call failed; the guest is named.
+        :raises Unanswered: it hangs, and may have its way later.
         """
 
     @property

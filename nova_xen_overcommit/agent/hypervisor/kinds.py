@@ -23,11 +23,15 @@ class Kind(Protocol):
     """One kind of hypervisor behind libvirt.
 
     ``rebuilds_at_reboot``: a guest that reboots by itself gives up its
-    memory and is built anew.
+    memory and is built anew. ``has_statistics``: one call tells the state
+    and memory of all guests. ``has_domain_0``: the host's own domain is
+    listed among the guests.
     """
 
     name: str
     rebuilds_at_reboot: bool
+    has_statistics: bool
+    has_domain_0: bool
 
     def host_memory(
         self, connection: Any, domains: Sequence[Domain], kept_kib: int | None
@@ -43,6 +47,8 @@ class Xen:
 
     name = "xen"
     rebuilds_at_reboot = True
+    has_statistics = False
+    has_domain_0 = True
 
     def host_memory(
         self, connection: Any, domains: Sequence[Domain], kept_kib: int | None
@@ -74,6 +80,8 @@ class Qemu:
 
     name = "qemu"
     rebuilds_at_reboot = False
+    has_statistics = True
+    has_domain_0 = False
 
     def host_memory(
         self, connection: Any, domains: Sequence[Domain], kept_kib: int | None
@@ -106,6 +114,8 @@ class Embedded:
 
     name = "test"
     rebuilds_at_reboot = False
+    has_statistics = False
+    has_domain_0 = False
 
     def host_memory(
         self, connection: Any, domains: Sequence[Domain], kept_kib: int | None

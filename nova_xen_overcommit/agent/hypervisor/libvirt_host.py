@@ -13,21 +13,17 @@ from typing import Any, ParamSpec, TypeVar
 import libvirt
 
 from nova_xen_overcommit import exception
-from nova_xen_overcommit.agent.hypervisor import base, definition, kinds
+from nova_xen_overcommit.agent.hypervisor import (
+    base,
+    census,
+    kinds,
+    patience,
+)
 
 LOG = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-_STATE_NAMES = {
-    libvirt.VIR_DOMAIN_NOSTATE: "in an unknown state",
-    libvirt.VIR_DOMAIN_PAUSED: "paused",
-    libvirt.VIR_DOMAIN_PMSUSPENDED: "suspended",
-    libvirt.VIR_DOMAIN_SHUTDOWN: "shutting down",
-    libvirt.VIR_DOMAIN_CRASHED: "crashed",
-}
-_DOM0_ID = 0
 
 
 def connect(uri: str) -> libvirt.virConnect:
@@ -59,7 +55,7 @@ class LibvirtHypervisor:
 
     ``limit_kib`` hides physical memory above it (0: none);
     ``reserved_kib`` is what the host keeps by configuration (None: the
-    kind's own way).
+    kind's own way); ``patience_s`` is how long a call may hang.
     """
 
     def __init__(
@@ -68,13 +64,15 @@ class LibvirtHypervisor:
         *,
         limit_kib: int = 0,
         reserved_kib: int | None = None,
+        patience_s: float = patience.PATIENCE_S,
     ) -> None:
         self._open = open_connection
         self._connection: libvirt.virConnect | None = None
         self._limit_kib = limit_kib
         self._reserved_kib = reserved_kib
-        self._definitions: dict[tuple[str, int], definition.Definition] = {}
         self._kind = kinds.of(self.connection.getType())
+        self._patience = patience.Patience(patience_s)
+        self._census = census.Census(self._kind, self._patience)
 
     @property
     def connection(self) -> libvirt.virConnect:
@@ -85,6 +83,7 @@ class LibvirtHypervisor:
         if self._connection is not None and not _is_alive(self._connection):
             LOG.warning("The connection to libvirt was lost, opening anew")
             self._connection = None
+            self._census.forget()
         if self._connection is None:
             self._connection = self._open()
         return self._connection
@@ -105,60 +104,7 @@ class LibvirtHypervisor:
     @_translated
     def domains(self) -> list[base.Domain]:
         """List running guests; see :class:`base.Hypervisor`."""
-        flags = libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE
-        handles = self.connection.listAllDomains(flags)
-        guests = [h for h in handles if h.ID() != _DOM0_ID or not self._xen]
-        found = [d for d in map(self._domain, guests) if d is not None]
-        known = {(domain.uuid, domain.domain_id) for domain in found}
-        self._definitions = {
-            key: value
-            for key, value in self._definitions.items()
-            if key in known
-        }
-        return sorted(found, key=lambda domain: domain.uuid)
-
-    @property
-    def _xen(self) -> bool:
-        return self._kind.name == "xen"
-
-    def _domain(self, handle: libvirt.virDomain) -> base.Domain | None:
-        try:
-            return self._read(handle)
-        except (libvirt.libvirtError, exception.HypervisorError) as error:
-            # It stops while we look, or is in the midst of its start.
-            LOG.debug("Guest %s left out: %s", handle.name(), error)
-            return None
-
-    def _read(self, handle: libvirt.virDomain) -> base.Domain:
-        state, _max_kib, actual_kib, _vcpus, _cpu_ns = handle.info()
-        uuid, domain_id = handle.UUIDString(), handle.ID()
-        defined = self._definition(handle, uuid, domain_id)
-        return base.Domain(
-            uuid=uuid,
-            name=handle.name(),
-            domain_id=domain_id,
-            flavor_kib=defined.flavor_kib,
-            actual_kib=actual_kib,
-            asked_kib=defined.asked_kib,
-            vcpus=defined.vcpus,
-            os_type=defined.os_type,
-            overhead_kib=self.overhead_kib(
-                defined.flavor_kib, defined.vcpus, defined.os_type
-            ),
-            metadata=defined.metadata,
-            busy=_STATE_NAMES.get(state, ""),
-            exempt=defined.exempt,
-        )
-
-    def _definition(
-        self, handle: libvirt.virDomain, uuid: str, domain_id: int
-    ) -> definition.Definition:
-        # The domain's number changes with each start, so what is read once
-        # holds as long as the guest runs.
-        key = (uuid, domain_id)
-        if key not in self._definitions:
-            self._definitions[key] = definition.parse(handle.XMLDesc(0))
-        return self._definitions[key]
+        return self._census.take(self.connection)
 
     def set_target(self, domain: base.Domain, target_kib: int) -> None:
         """Ask a guest for a size; see :class:`base.Hypervisor`."""
@@ -180,13 +126,19 @@ class LibvirtHypervisor:
         self._set_memory(domain, start_kib, flags)
 
     def _set_memory(self, domain: base.Domain, kib: int, flags: int) -> None:
-        try:
-            handle = self.connection.lookupByUUIDString(domain.uuid)
+        connection = self.connection
+
+        def set_memory() -> None:
+            handle = connection.lookupByUUIDString(domain.uuid)
             handle.setMemoryFlags(kib, flags)
+
+        complaint = f"guest {domain.name}: setMemory to {kib} KiB"
+        try:
+            self._patience.call(f"setMemory of {domain.uuid}", set_memory)
+        except base.Unanswered as error:
+            raise base.Unanswered(f"{complaint}: {error}") from error
         except libvirt.libvirtError as error:
-            raise exception.HypervisorError(
-                f"guest {domain.name}: setMemory to {kib} KiB: {error}"
-            ) from error
+            raise exception.HypervisorError(f"{complaint}: {error}") from error
 
     def overhead_kib(self, flavor_kib: int, vcpus: int, os_type: str) -> int:
         """Give a guest's overhead; see :class:`base.Hypervisor`."""

@@ -15,16 +15,17 @@ MAX_LINE_BYTES = 1024
 _MAX_KIB = 1 << 40
 _MAX_COUNTER = (1 << 63) - 1
 
-_PAIR = re.compile(r"([a-z][a-z0-9_]{0,31})=(-?[0-9]{1,19})")
+_PAIR = r"[a-z][a-z0-9_]{0,31}=-?[0-9]{1,19}"
+_PAIRS = re.compile(f"{_PAIR}(?: {_PAIR})*")
 _NUMBER = re.compile(rb"[0-9]{1,15}")
 _VERSION = 1
-_NEEDED = (
+_NEEDED = {
     "seq",
     "mem_total_kib",
     "mem_available_kib",
     "swap_total_kib",
     "swap_free_kib",
-)
+}
 
 
 class Implausible(exception.OvercommitError):
@@ -55,15 +56,15 @@ def parse_line(raw: bytes, flavor_kib: int) -> Figures:
     values = _pairs(raw)
     if values.get("v") != _VERSION:
         raise Implausible(f"version {values.get('v')}")
-    missing = [name for name in _NEEDED if name not in values]
-    if missing:
+    if not values.keys() >= _NEEDED:
+        missing = sorted(_NEEDED - values.keys())
         raise Implausible(f"no {', '.join(missing)}")
     return Figures(
         mark=(_counter(values, "seq") or 0,),
         mem_total_kib=_total_kib(values["mem_total_kib"], flavor_kib),
-        mem_available_kib=_part_kib(values, "mem_available", "mem_total"),
+        mem_available_kib=_part(values, "mem_available_kib", "mem_total_kib"),
         swap_total_kib=_within(values, "swap_total_kib", _MAX_KIB),
-        swap_free_kib=_part_kib(values, "swap_free", "swap_total"),
+        swap_free_kib=_part(values, "swap_free_kib", "swap_total_kib"),
         swap_in_kib=_counter(values, "swap_in_kib"),
         psi_some_us=_counter(values, "psi_some_us"),
     )
@@ -81,7 +82,7 @@ def parse_meminfo(total: bytes, free: bytes, flavor_kib: int) -> Figures:
     return Figures(
         mark=tuple(values.values()),
         mem_total_kib=_total_kib(values["mem_total_kib"], flavor_kib),
-        mem_available_kib=_part_kib(values, "mem_available", "mem_total"),
+        mem_available_kib=_part(values, "mem_available_kib", "mem_total_kib"),
     )
 
 
@@ -89,15 +90,17 @@ def _pairs(raw: bytes) -> dict[str, int]:
     if len(raw) > MAX_LINE_BYTES:
         raise Implausible(f"{len(raw)} bytes long")
     try:
-        words = raw.decode("ascii").strip("\0\n ").split(" ")
+        text = raw.decode("ascii").strip("\0\n ")
     except UnicodeDecodeError as error:
         raise Implausible("not ASCII") from error
-    values: dict[str, int] = {}
-    for word in words:
-        match = _PAIR.fullmatch(word)
-        if match is None or match[1] in values:
-            raise Implausible(f"{word!r:.40} is no figure, or there twice")
-        values[match[1]] = int(match[2])
+    words = text.split(" ")
+    if _PAIRS.fullmatch(text) is None:
+        wrong = next(w for w in words if not re.fullmatch(_PAIR, w))
+        raise Implausible(f"{wrong!r:.40} is no figure")
+    pairs = [word.split("=") for word in words]
+    values = {name: int(number) for name, number in pairs}
+    if len(values) < len(pairs):
+        raise Implausible("a figure is there twice")
     return values
 
 
@@ -116,8 +119,8 @@ def _total_kib(total_kib: int, flavor_kib: int) -> int:
     return total_kib
 
 
-def _part_kib(values: dict[str, int], part: str, whole: str) -> int:
-    return _within(values, f"{part}_kib", values[f"{whole}_kib"])
+def _part(values: dict[str, int], part: str, whole: str) -> int:
+    return _within(values, part, values[whole])
 
 
 def _within(values: dict[str, int], name: str, limit: int) -> int:

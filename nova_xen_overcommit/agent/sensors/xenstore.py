@@ -8,7 +8,8 @@ is, is known only by our own clock: it is the moment we saw it change.
 
 import dataclasses
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from nova_xen_overcommit.agent.sensors import guest_line
 from nova_xen_overcommit.agent.sensors.base import (
@@ -27,15 +28,25 @@ SLOW_MAX_AGE_S = 300.0
 _COMPLAIN_EVERY_S = 300.0
 
 
+class Raw(NamedTuple):
+    """What a guest wrote, None where it didn't."""
+
+    line: bytes | None
+    total: bytes | None = None
+    free: bytes | None = None
+
+
 @dataclasses.dataclass(slots=True)
 class _Memory:
     """What is remembered of one guest between reads.
 
-    ``mark`` is that of its newest write; ``sample`` is None until a write
-    was seen to happen, as nobody knows how old the first one found is.
+    ``raw`` is what was read last, ``mark`` that of the newest write in it;
+    ``sample`` is None until a write was seen to happen, as nobody knows how
+    old the first one found is.
     """
 
     mark: tuple[int, ...]
+    raw: Raw
     sample: MemorySample | None = None
 
 
@@ -59,9 +70,10 @@ class XenstoreSensor:
         """
         running = [guest for guest in guests if guest.domain_id > 0]
         self._forget_all_but(running)
+        fast_s = float(self._context.conf.xen_overcommit.sample_max_age_s)
         samples = {}
         for guest, raw in self._raw(running):
-            sample = self._sample(guest, raw)
+            sample = self._sample(guest, raw, fast_s)
             if sample is not None:
                 samples[guest.uuid] = sample
         return samples
@@ -77,77 +89,75 @@ class XenstoreSensor:
 
     def _raw(
         self, guests: Sequence[GuestRef]
-    ) -> list[tuple[GuestRef, dict[str, bytes | None]]]:
-        lines = self._values(guests, (LINE,))
-        slow = [g for g, raw in zip(guests, lines, strict=True) if not raw]
-        others = self._values(slow, (TOTAL, FREE))
-        merged = dict(zip([g.uuid for g in slow], others, strict=True))
-        return [
-            (guest, {**raw, **merged.get(guest.uuid, {})})
-            for guest, raw in zip(guests, lines, strict=True)
-        ]
+    ) -> Iterator[tuple[GuestRef, Raw]]:
+        """Give what each guest wrote last, as far as it is used."""
+        lines = self._values(_paths(guests, LINE))
+        slow = [g for g, line in zip(guests, lines, strict=True) if not line]
+        others = self._values(_paths(slow, TOTAL) + _paths(slow, FREE))
+        totals, frees = iter(others), iter(others[len(slow) :])
+        for guest, line in zip(guests, lines, strict=True):
+            if line:
+                yield guest, Raw(line)
+            else:
+                yield guest, Raw(line, next(totals), next(frees))
 
-    def _values(
-        self, guests: Sequence[GuestRef], names: Sequence[str]
-    ) -> list[dict[str, bytes | None]]:
-        """Give each guest's values by name; names without one are absent."""
-        paths = {
-            (guest.uuid, name): f"/local/domain/{guest.domain_id}/data/{name}"
-            for guest in guests
-            for name in names
-        }
-        found = self._store.read_many(list(paths.values())) if paths else {}
-        return [
-            {
-                name: found[paths[guest.uuid, name]]
-                for name in names
-                if found[paths[guest.uuid, name]] is not None
-            }
-            for guest in guests
-        ]
+    def _values(self, paths: Sequence[str]) -> list[bytes | None]:
+        found = self._store.read_many(paths) if paths else {}
+        return [found[path] for path in paths]
 
     def _sample(
-        self, guest: GuestRef, raw: Mapping[str, bytes | None]
+        self, guest: GuestRef, raw: Raw, fast_s: float
     ) -> MemorySample | None:
+        key = (guest.uuid, guest.domain_id)
+        memory = self._memories.get(key)
+        if memory is not None and memory.raw == raw:
+            return memory.sample
         try:
-            figures, max_age_s = self._figures(guest, raw)
+            figures = _figures(guest, raw)
         except guest_line.Implausible as reason:
             self._complaints.add(guest, str(reason))
             return None
         if figures is None:
             return None
-        key = (guest.uuid, guest.domain_id)
-        memory = self._memories.setdefault(key, _Memory(figures.mark))
-        if memory.mark != figures.mark:
+        if memory is None:
+            memory = self._memories[key] = _Memory(figures.mark, raw)
+        elif memory.mark != figures.mark:
             memory.mark = figures.mark
-            memory.sample = self._dated(figures, max_age_s)
+            memory.sample = dated(
+                figures,
+                self._context.monotonic_s(),
+                SLOW_MAX_AGE_S if raw.line is None else fast_s,
+            )
+        memory.raw = raw
         return memory.sample
 
-    def _figures(
-        self, guest: GuestRef, raw: Mapping[str, bytes | None]
-    ) -> tuple[guest_line.Figures | None, float]:
-        line, total, free = raw.get(LINE), raw.get(TOTAL), raw.get(FREE)
-        if line is not None:
-            fast_s = float(self._context.conf.xen_overcommit.sample_max_age_s)
-            return guest_line.parse_line(line, guest.flavor_kib), fast_s
-        if total is not None and free is not None:
-            figures = guest_line.parse_meminfo(total, free, guest.flavor_kib)
-            return figures, SLOW_MAX_AGE_S
-        return None, 0.0
 
-    def _dated(
-        self, figures: guest_line.Figures, max_age_s: float
-    ) -> MemorySample:
-        return MemorySample(
-            time_s=self._context.monotonic_s(),
-            max_age_s=max_age_s,
-            mem_total_kib=figures.mem_total_kib,
-            mem_available_kib=figures.mem_available_kib,
-            swap_total_kib=figures.swap_total_kib,
-            swap_free_kib=figures.swap_free_kib,
-            swap_in_kib=figures.swap_in_kib,
-            psi_some_us=figures.psi_some_us,
-        )
+def dated(
+    figures: guest_line.Figures, time_s: float, max_age_s: float
+) -> MemorySample:
+    """Give the sample of figures that were written at ``time_s``."""
+    return MemorySample(
+        time_s=time_s,
+        max_age_s=max_age_s,
+        mem_total_kib=figures.mem_total_kib,
+        mem_available_kib=figures.mem_available_kib,
+        swap_total_kib=figures.swap_total_kib,
+        swap_free_kib=figures.swap_free_kib,
+        swap_in_kib=figures.swap_in_kib,
+        psi_some_us=figures.psi_some_us,
+    )
+
+
+def _paths(guests: Sequence[GuestRef], name: str) -> list[str]:
+    return [f"/local/domain/{guest.domain_id}/data/{name}" for guest in guests]
+
+
+def _figures(guest: GuestRef, raw: Raw) -> guest_line.Figures | None:
+    if raw.line is not None:
+        return guest_line.parse_line(raw.line, guest.flavor_kib)
+    if raw.total is not None and raw.free is not None:
+        return guest_line.parse_meminfo(raw.total, raw.free, guest.flavor_kib)
+    return None
 
 
 class Complaints:

@@ -6,6 +6,7 @@ holds it to that. A real daemon needs a hypervisor.
 """
 
 import contextlib
+import queue
 import socket
 import socketserver
 import struct
@@ -20,26 +21,42 @@ _DIRECTORY, _READ, _PERMISSIONS, _WATCH, _UNWATCH = 1, 2, 3, 4, 5
 _START, _END, _WRITE, _REMOVE, _EVENT, _ERROR = 6, 7, 11, 13, 15, 16
 
 
+# Its token, and how it is told.
+Watcher = tuple[bytes, Callable[[bytes], None]]
+
+
 class Store:
     """The tree, and who watches it."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.values: dict[str, bytes] = {}
-        self.watches: list[tuple[str, bytes, Callable[[bytes], None]]] = []
+        self.watches: dict[str, list[Watcher]] = {}
 
     def write(self, path: str, value: bytes) -> None:
         with self.lock:
             self.values[path] = value
-            for watched, token, send in self.watches:
-                if path == watched or path.startswith(watched + "/"):
+            at = path
+            while at:
+                for token, send in self.watches.get(at, []):
                     send(path.encode() + b"\0" + token + b"\0")
+                at = at.rpartition("/")[0]
 
     def remove(self, path: str) -> None:
         with self.lock:
             for known in list(self.values):
                 if known == path or known.startswith(path + "/"):
                     del self.values[known]
+
+    def unwatch(self, path: str, watcher: Watcher) -> None:
+        with self.lock, contextlib.suppress(KeyError, ValueError):
+            self.watches[path].remove(watcher)
+
+    def listing(self, path: str) -> bytes | None:
+        names = self.children(path)
+        if names is None:
+            return None
+        return b"".join(name.encode() + b"\0" for name in names)
 
     def children(self, path: str) -> list[str] | None:
         below = path.rstrip("/") + "/"
@@ -59,9 +76,21 @@ class _Handler(socketserver.StreamRequestHandler):
     def setup(self) -> None:
         super().setup()
         self.server.handlers.append(self)
+        # As the real one, it never waits for a client that doesn't read.
+        self._messages: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        threading.Thread(target=self._write_all, daemon=True).start()
+
+    def _write_all(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            while message := self._messages.get():
+                self.wfile.write(message)
+
+    def finish(self) -> None:
+        self._messages.put(b"")
+        super().finish()
 
     def handle(self) -> None:
-        while header := self.rfile.read(_HEADER.size):
+        while header := self._header():
             kind, number, transaction, length = _HEADER.unpack(header)
             body = self.rfile.read(length)
             with self.server.store.lock:
@@ -69,12 +98,14 @@ class _Handler(socketserver.StreamRequestHandler):
             if answer is not None:
                 self.send(answer[0], number, transaction, answer[1])
 
-    def send(self, kind: int, number: int, tx: int, body: bytes) -> None:
-        message = _HEADER.pack(kind, number, tx, len(body)) + body
+    def _header(self) -> bytes:
         try:
-            self.wfile.write(message)
-        except OSError:
-            return
+            return self.rfile.read(_HEADER.size)
+        except ConnectionError:
+            return b""
+
+    def send(self, kind: int, number: int, tx: int, body: bytes) -> None:
+        self._messages.put(_HEADER.pack(kind, number, tx, len(body)) + body)
 
     def send_event(self, body: bytes) -> None:
         self.send(_EVENT, 0, 0, body)
@@ -100,7 +131,8 @@ class _Server(socketserver.ThreadingUnixStreamServer):
             return None
         if self.mute:
             return None
-        words = body.split(b"\0", 2 if kind == _WATCH else 1)
+        parts = 2 if kind in (_WATCH, _UNWATCH) else 1
+        words = body.split(b"\0", parts)
         answer = self._answer(handler, kind, words[0].decode(), words[1:])
         return (_ERROR, b"ENOENT\0") if answer is None else (kind, answer)
 
@@ -110,22 +142,22 @@ class _Server(socketserver.ThreadingUnixStreamServer):
         if kind == _READ:
             return self.store.values.get(path)
         if kind == _DIRECTORY:
-            names = self.store.children(path)
-            if names is None:
-                return None
-            return b"".join(name.encode() + b"\0" for name in names)
+            return self.store.listing(path)
         if kind == _PERMISSIONS:
             return b"n0\0"
         if kind == _START:
             return b"1\0"
         if kind == _WATCH:
-            self.store.watches.append((path, rest[0], handler.send_event))
+            watcher = (rest[0], handler.send_event)
+            self.store.watches.setdefault(path, []).append(watcher)
             handler.send_event(path.encode() + b"\0" + rest[0] + b"\0")
+        elif kind == _UNWATCH:
+            self.store.unwatch(path, (rest[0], handler.send_event))
         elif kind == _WRITE:
             self.store.write(path, rest[0])
         elif kind == _REMOVE:
             self.store.remove(path)
-        elif kind not in (_END, _UNWATCH):
+        elif kind != _END:
             return None
         return b"OK\0"
 

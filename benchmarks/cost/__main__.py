@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Measure what the agent costs; ends with a line ``RESULT {...}``.
+
+Each measurement has a process of its own, so that memory and caches of one
+don't count in another.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from typing import Any
+
+from benchmarks.cost import measure
+
+# As the agent's own process has it: its modules count in its memory.
+from nova_xen_overcommit.cmd import agent as agent_process  # noqa: F401
+
+SIZES = (10, 100, 1000, 5000)
+NAMES = ("cpu_ms", "wall_ms", "rss_mib", "plain_cpu_ms")
+
+
+def alone(*arguments: str) -> dict[str, float]:
+    """Run one measurement in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.cost", *arguments]
+    done = subprocess.run(
+        command, check=True, stdout=subprocess.PIPE, text=True
+    )
+    figures: dict[str, float] = json.loads(done.stdout)
+    return figures
+
+
+def rounded(figures: dict[str, float]) -> dict[str, float]:
+    """Give figures that can be read."""
+    return {name: round(figure, 2) for name, figure in figures.items()}
+
+
+def measure_all(sizes: list[int]) -> dict[str, Any]:
+    """Run all measurements, showing each."""
+    print(
+        "guests   pass CPU  (all spoke)  pass wall  plain CPU"
+        "   RSS (hypervisor's)"
+    )
+    guests = {}
+    for size in sizes:
+        found = alone("--passes", str(size))
+        print(
+            f"{size:6}  {found['cpu_ms']:6.2f} ms  {found['all_cpu_ms']:8.2f}"
+            f" ms  {found['wall_ms']:6.2f} ms"
+            f"  {found['plain_cpu_ms']:6.2f} ms"
+            f"  {found['rss_mib']:5.1f} ({found['host_rss_mib']:.1f}) MiB",
+            flush=True,
+        )
+        guests[str(size)] = rounded({name: found[name] for name in NAMES})
+    reaction = rounded(alone("--reaction"))
+    print(
+        f"need published -> setMemory: median {reaction['p50']} ms, "
+        f"99th percentile {reaction['p99']} ms"
+    )
+    given = rounded(alone("--give-back"))
+    print(
+        f"guests a second that get memory while all want it: {given['ours']}, "
+        f"by bare calls {given['bare']}"
+    )
+    return {"guests": guests, "reaction_ms": reaction}
+
+
+def main() -> None:
+    """Run what is asked for."""
+    parser = argparse.ArgumentParser(prog="benchmarks.cost")
+    parser.add_argument("--sizes", type=int, nargs="*", default=SIZES)
+    parser.add_argument("--passes", type=int, help="only this measurement")
+    parser.add_argument("--reaction", action="store_true", help="the same")
+    parser.add_argument("--give-back", action="store_true", help="the same")
+    chosen = parser.parse_args()
+    if chosen.passes:
+        print(json.dumps(measure.passes(chosen.passes)))
+    elif chosen.reaction:
+        print(json.dumps(measure.reaction()))
+    elif chosen.give_back:
+        print(json.dumps(measure.give_back()))
+    else:
+        print("RESULT", json.dumps(measure_all(chosen.sizes)))
+
+
+if __name__ == "__main__":
+    main()

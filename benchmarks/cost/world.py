@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A host on libvirt's embedded hypervisor, and the agent on it.
+
+All is the production code but for two things: the hypervisor is
+``test:///``, and the sensor of Xen guests reads a xenstore daemon beside
+it, since the embedded hypervisor has none.
+"""
+
+import tempfile
+import time
+from typing import Any
+
+import libvirt
+from oslo_config import cfg
+
+from benchmarks.cost import guests
+from nova_xen_overcommit import conf as options
+from nova_xen_overcommit.agent import balancer, build, core, reporting
+from nova_xen_overcommit.agent.history import DemandHistory
+from nova_xen_overcommit.agent.hypervisor import libvirt_host
+from nova_xen_overcommit.agent.reservations import Leases
+from nova_xen_overcommit.agent.sensors.base import SensorContext
+from nova_xen_overcommit.agent.sensors.xenstore import XenstoreSensor
+from nova_xen_overcommit.agent.sensors.xenstore_watch import XenstoreWatch
+from nova_xen_overcommit.agent.settings import Settings
+from nova_xen_overcommit.agent.xenstore import Xenstore
+
+MIB = 1024
+FLAVOR_KIB = 1024 * MIB
+START_KIB = 400 * MIB
+# With head room and kernel this is below what a guest starts with.
+IDLE_KIB = 200 * MIB
+
+_NODE = """
+<node>
+  <cpu><nodes>1</nodes><sockets>1</sockets><cores>8</cores>
+    <threads>1</threads><active>8</active><mhz>2400</mhz>
+    <model>x86_64</model></cpu>
+  <memory>{memory_kib}</memory>
+</node>
+"""
+_GUEST = """
+<domain type='test'>
+  <name>instance-{number:08x}</name>
+  <memory unit='KiB'>{flavor_kib}</memory>
+  <currentMemory unit='KiB'>{start_kib}</currentMemory>
+  <os><type>hvm</type></os>
+  <devices><memballoon model='virtio'/></devices>
+</domain>
+"""
+
+
+class SeenConnection:
+    """A connection that notes when each guest's memory was set."""
+
+    def __init__(self, connection: libvirt.virConnect) -> None:
+        self._connection = connection
+        self.set_s: dict[str, float] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def lookupByUUIDString(self, uuid: str) -> Any:  # noqa: N802
+        """Only who sets memory looks a guest up."""
+        self.set_s[uuid] = time.monotonic()
+        return self._connection.lookupByUUIDString(uuid)
+
+
+class World:
+    """One host with ``count`` guests, and its agent in mode balance."""
+
+    def __init__(self, count: int) -> None:
+        self.connection = SeenConnection(_host(count))
+        self.guests = guests.GuestsProcess()
+        handles = self.connection.listAllDomains()
+        self.uuids = {handle.ID(): handle.UUIDString() for handle in handles}
+        self.ids = sorted(self.uuids)
+        self.agent = _agent(self.connection, self.guests.socket_path)
+
+    def speak(self, which: slice = slice(None)) -> None:
+        """Let idle guests publish anew, all of them unless told which."""
+        self.guests.speak(self.ids[which], START_KIB, IDLE_KIB)
+
+    def close(self) -> None:
+        """End all."""
+        self.guests.close()
+        self.connection.close()
+
+
+def _host(count: int) -> libvirt.virConnect:
+    # Room for all flavors: nobody has to yield before others may grow.
+    memory_kib = (count + 16) * FLAVOR_KIB
+    with tempfile.NamedTemporaryFile("w", suffix=".xml") as node:
+        node.write(_NODE.format(memory_kib=memory_kib))
+        node.flush()
+        connection = libvirt_host.connect(f"test://{node.name}")
+    for number in range(count):
+        xml = _GUEST.format(
+            number=number, flavor_kib=FLAVOR_KIB, start_kib=START_KIB
+        )
+        connection.createXML(xml, 0)
+    return connection
+
+
+def _agent(connection: SeenConnection, socket_path: str) -> core.Agent:
+    conf = cfg.ConfigOpts()
+    options.register_opts(conf)
+    conf([], project="nova", default_config_files=[], default_config_dirs=[])
+    conf.set_override("mode", "balance", "xen_overcommit")
+    clock = core.Clock()
+    hypervisor = libvirt_host.LibvirtHypervisor(lambda: connection)
+    context = SensorContext(conf, connection, "xen", clock.monotonic_s)
+    leases = Leases()
+    return core.Agent(
+        conf,
+        balancer.Balancer(
+            hypervisor,
+            [XenstoreSensor(context, Xenstore(socket_path))],
+            leases,
+            clock.monotonic_s,
+        ),
+        reporting.Reporter(build.load_predictor("max"), DemandHistory(86400)),
+        leases,
+        clock,
+        [
+            XenstoreWatch(
+                lambda: Xenstore(socket_path),
+                lambda: Settings.of(conf),
+                leases.changed.set,
+            )
+        ],
+    )
