@@ -12,6 +12,7 @@ from nova_xen_overcommit.policy.demand import (
     Observation,
     observe,
 )
+from nova_xen_overcommit.policy.limits import Limit
 from nova_xen_overcommit.policy.progress import (
     Progress,
     Status,
@@ -27,6 +28,15 @@ BOOT_GRACE_S = 180.0
 _JITTER_KIB = 512
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Move:
+    """The last change of a guest's target: when, from what, and why."""
+
+    time_s: float
+    from_kib: int
+    reason: str
+
+
 @dataclasses.dataclass(slots=True)
 class TrackedGuest:
     """One guest. Sizes in KiB, times on the monotonic clock.
@@ -34,7 +44,9 @@ class TrackedGuest:
     ``held`` says why its client wants it left alone, "" when it doesn't.
     ``shrank_s`` is when it was last seen with less than before.
     ``restart_kib`` is what it comes back with when it reboots, 0 as long
-    as that was not said.
+    as that was not said. ``sensor`` names whose sample it is;
+    ``decision`` is what was decided in the last pass, ``limits`` what kept
+    it from more; ``status_s`` is since when its progress has its status.
     """
 
     domain: Domain
@@ -51,6 +63,11 @@ class TrackedGuest:
     starved_s: float = 0.0
     shrank_s: float = -math.inf
     restart_kib: int = 0
+    sensor: str = ""
+    decision: targets.Decision | None = None
+    limits: tuple[Limit, ...] = ()
+    last_move: Move | None = None
+    status_s: float = 0.0
 
     @classmethod
     def found(
@@ -67,6 +84,7 @@ class TrackedGuest:
             target_kib=asked_kib,
             progress=start(asked_kib, domain.actual_kib, now_s),
             now_s=now_s,
+            status_s=now_s,
         )
 
     def refresh(
@@ -81,6 +99,7 @@ class TrackedGuest:
         if domain.actual_kib < self.domain.actual_kib - _JITTER_KIB:
             self.shrank_s = now_s
         self.domain = domain
+        before = self.progress.status
         self.progress = advance(
             self.progress,
             self.target_kib,
@@ -88,6 +107,8 @@ class TrackedGuest:
             now_s,
             settings.progress,
         )
+        if self.progress.status is not before:
+            self.status_s = now_s
         if sample is not None:
             self.sample = sample
             self.demand = observe(
@@ -132,15 +153,40 @@ class TrackedGuest:
     @property
     def hands_off(self) -> str:
         """Why it must not be touched in this pass, "" when it may."""
+        if self.frozen is None:
+            return ""
+        causes = self.domain.exempt or self.domain.busy or self.held
+        if causes or self.frozen is Limit.UNCOOPERATIVE:
+            return causes or "uncooperative"
+        return "no believable figures"
+
+    @property
+    def frozen(self) -> Limit | None:
+        """The rule by which it must not be touched, if any."""
         if self.domain.exempt:
-            return self.domain.exempt
-        if self.domain.busy or self.held:
-            return self.domain.busy or self.held
+            return Limit.EXEMPT
+        if self.domain.busy:
+            return Limit.BUSY
+        if self.held:
+            return Limit.HELD
         if self.progress.status is Status.UNCOOPERATIVE:
-            return "uncooperative"
-        if not self.speaks and not self.silent_from_birth:
-            return "no believable figures"
-        return ""
+            return Limit.UNCOOPERATIVE
+        if self.speaks or self.silent_from_birth:
+            return None
+        return Limit.NEVER_SPOKE if self.sample is None else Limit.NO_DATA
+
+    @property
+    def hold(self) -> Limit | None:
+        """The rule by which nothing may be taken from it now, if any."""
+        if self.frozen or not self.progress.cooperates:
+            return self.frozen or Limit.STUCK
+        if not self.speaks:
+            return Limit.NEVER_SPOKE
+        if not self._felt_last_step:
+            return Limit.NOT_FELT
+        if self.starved:
+            return Limit.STARVED
+        return Limit.COOL_DOWN if self.now_s < self.cool_until_s else None
 
     def in_full(self, warm_up_s: float) -> str:
         """Why it counts with its whole flavor, "" when it doesn't.
@@ -165,12 +211,16 @@ class TrackedGuest:
             return self.demand.demand_kib
         return self.domain.flavor_kib
 
+    @property
+    def _wanted_kib(self) -> int:
+        """Its demand without the bounds of floor and flavor."""
+        if self.speaks and self.demand is not None:
+            return self.demand.wanted_kib
+        return self.domain.flavor_kib
+
     def planned(self) -> targets.Guest:
         """Give the planner's view."""
-        free = not self.hands_off
-        warm = self.now_s >= self.cool_until_s
-        calm = warm and not self.starved
-        donor = self.speaks and self._felt_last_step and calm
+        hold = self.hold
         used_kib = self.demand.used_kib if self.demand else self.demand_kib
         return targets.Guest(
             uuid=self.domain.uuid,
@@ -178,12 +228,13 @@ class TrackedGuest:
             floor_kib=self.floor_kib,
             actual_kib=self.domain.actual_kib,
             target_kib=self.target_kib,
-            demand_kib=self.demand_kib,
+            demand_kib=self._wanted_kib,
             used_kib=used_kib,
             weight=self.domain.metadata.weight,
-            growable=free and self.progress.cooperates,
-            shrinkable=free and donor and self.progress.cooperates,
+            growable=not self.frozen and self.progress.cooperates,
+            shrinkable=hold is None,
             starved=self.starved,
+            hold=hold,
         )
 
     @property
