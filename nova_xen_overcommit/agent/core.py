@@ -194,7 +194,7 @@ class Agent:
 
     def _explain_host(self, now_s: float) -> dict[str, Any]:
         status = self.status()
-        del status["guests"]
+        status.pop("guests", None)
         return status | {
             "pass_ago_s": round(now_s - self._passed_s, 1),
             "failing_sensors": sorted(self._balancer.failing_sensors),
