@@ -28,6 +28,10 @@ class AgentRefused(OvercommitError):
     """The agent understood the request and said no; the text says why."""
 
 
+class UnknownGuest(OvercommitError):
+    """No running guest has this name or UUID."""
+
+
 class HypervisorError(OvercommitError):
     """The hypervisor refused or failed a call; the guest is named."""
 

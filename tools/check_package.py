@@ -164,6 +164,7 @@ def check_clean_install(wheel: pathlib.Path, work: pathlib.Path) -> None:
     run(*install, "-c", constraints, f"{wheel}[agent]", cwd=work)
     run(python, "-c", WITHOUT_NOVA, cwd=work)
     run(venv / "bin" / "nova-xen-overcommit-agent", "--help", cwd=work)
+    run(venv / "bin" / "nova-xen-overcommit", "help", "explain", cwd=work)
     if not (venv / "bin" / "nova-xen-overcommit-compute").exists():
         sys.exit("the wheel has no nova-xen-overcommit-compute")
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from nova_xen_overcommit import exception
 from nova_xen_overcommit.agent import restarts, starts
-from nova_xen_overcommit.agent.guests import TrackedGuest
+from nova_xen_overcommit.agent.guests import Move, TrackedGuest
 from nova_xen_overcommit.agent.hypervisor.base import (
     Domain,
     HostMemory,
@@ -24,6 +24,7 @@ from nova_xen_overcommit.agent.reservations import Leases
 from nova_xen_overcommit.agent.sensors.base import GuestRef, Sensor
 from nova_xen_overcommit.agent.settings import Settings
 from nova_xen_overcommit.policy import targets
+from nova_xen_overcommit.policy.limits import Limit
 from nova_xen_overcommit.policy.progress import Status
 from nova_xen_overcommit.policy.sample import MemorySample
 
@@ -86,10 +87,17 @@ class Balancer:
         self._kept_kib: int | None = None
         self._building_kib = 0
         self._failing: set[str] = set()
+        self._sources: dict[str, str] = {}
+        self._refused: set[str] = set()
         self._restarts = restarts.RestartDesk(hypervisor, leases)
         self.guests: dict[str, TrackedGuest] = {}
         self.moves = 0
         self.errors = 0
+
+    @property
+    def failing_sensors(self) -> frozenset[str]:
+        """The sensors that could not be read in the last pass."""
+        return frozenset(self._failing)
 
     def run_pass(self, settings: Settings) -> PassResult:
         """Do one pass.
@@ -102,11 +110,14 @@ class Balancer:
         wanted_kib = self._serve_starts(host, settings, now_s)
         if self._leases.reservations():
             host = self._view(memory, settings)
+        self._refused.clear()
         if settings.moves:
             self._give_up_on_uncooperative()
-            plan = self._plan(host, wanted_kib, settings)
+        plan = self._plan(host, wanted_kib, settings)
+        if settings.moves:
             self._shrink(plan)
             self._grow(plan, host, settings)
+        self._note(plan, settings)
         return self._result(self._view(memory, settings), wanted_kib)
 
     def _result(self, host: HostView, wanted_kib: int) -> PassResult:
@@ -145,10 +156,13 @@ class Balancer:
         ]
         samples: dict[str, MemorySample] = {}
         # The first sensor in the list is preferred, so it is read last.
+        self._sources = {}
         for sensor in reversed(self._sensors):
-            name = type(sensor).__name__
+            name = getattr(sensor, "name", type(sensor).__name__)
             try:
-                samples.update(sensor.read(refs))
+                found = sensor.read(refs)
+                samples.update(found)
+                self._sources.update(dict.fromkeys(found, name))
                 self._failing.discard(name)
             except Exception as error:  # noqa: BLE001
                 self._sensor_failed(name, error)
@@ -184,6 +198,7 @@ class Balancer:
                 guest = TrackedGuest.found(domain, now_s, settings.floor_share)
             guest.held = held.get(domain.uuid, "")
             guest.refresh(domain, samples.get(domain.uuid), now_s, settings)
+            guest.sensor = self._sources.get(domain.uuid, guest.sensor)
             tracked[domain.uuid] = guest
         self.guests = tracked
 
@@ -293,6 +308,22 @@ class Balancer:
                 spendable_kib -= grant_kib
                 guest.cool_until_s = guest.now_s + settings.cool_down_s
 
+    def _note(
+        self, plan: Mapping[str, targets.Decision], settings: Settings
+    ) -> None:
+        """Keep what was decided, and what kept it from being done."""
+        for uuid, decision in plan.items():
+            guest = self.guests[uuid]
+            guest.decision, guest.limits = decision, decision.limits
+            if guest.target_kib == decision.target_kib:
+                continue
+            if not settings.moves:
+                guest.limits += (Limit.OBSERVE,)
+            elif uuid in self._refused:
+                guest.limits += (Limit.REFUSED,)
+            else:
+                guest.limits += (Limit.NOT_FREE,)
+
     def _in_order_of_need(
         self, plan: Mapping[str, targets.Decision]
     ) -> list[tuple[TrackedGuest, int]]:
@@ -316,12 +347,14 @@ class Balancer:
             self._hypervisor.set_target(guest.domain, target_kib)
         except Unanswered as error:
             self.errors += 1
+            self._refused.add(guest.domain.uuid)
             LOG.warning("%s", error)
             # It may get there yet: what it could take is nobody else's.
             guest.target_kib = max(guest.target_kib, target_kib)
             return target_kib > guest.domain.actual_kib
         except exception.HypervisorError as error:
             self.errors += 1
+            self._refused.add(guest.domain.uuid)
             LOG.warning("%s", error)
             return False
         LOG.debug(
@@ -332,6 +365,7 @@ class Balancer:
             guest.domain.actual_kib,
             reason,
         )
+        guest.last_move = Move(guest.now_s, guest.target_kib, reason)
         guest.target_kib = target_kib
         guest.reason = reason
         self.moves += 1

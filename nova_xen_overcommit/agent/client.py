@@ -107,6 +107,16 @@ class AgentClient:
         with Connection.open(self._path, self._timeout_s) as connection:
             return connection.call(protocol.STATUS)
 
+    def explain(self, guest: str = "") -> dict[str, Any]:
+        """Give why a guest has what it has; "": the host and all guests.
+
+        :raises AgentUnavailable: nobody answers.
+        :raises UnknownGuest: no running guest has this name or UUID.
+        """
+        arguments = {"guest": guest} if guest else {}
+        with Connection.open(self._path, self._timeout_s) as connection:
+            return connection.call(protocol.EXPLAIN, **arguments)
+
     @contextlib.contextmanager
     def reserve(
         self, request: protocol.StartRequest, wait_s: float

@@ -16,7 +16,7 @@ from typing import Any
 from oslo_config import cfg
 
 from nova_xen_overcommit import exception, report
-from nova_xen_overcommit.agent import balancer, news, reporting
+from nova_xen_overcommit.agent import balancer, explain, news, reporting
 from nova_xen_overcommit.agent.guests import TrackedGuest
 from nova_xen_overcommit.agent.protocol import StartRequest
 from nova_xen_overcommit.agent.reservations import Leases, Reservation
@@ -66,6 +66,7 @@ class Agent:
         self._failures = 0
         self._complaint = ""
         self._pass_s = 0.0
+        self._passed_s = 0.0
 
     def tick(self) -> float:
         """Do one pass, whatever happens; give the seconds to the next.
@@ -119,6 +120,7 @@ class Agent:
         with self._lock:
             self._report, self._status = made, status
             self._described = described
+            self._passed_s = self._clock.monotonic_s()
         return result.moving or bool(result.wanted_kib or result.short_kib)
 
     def _describe(
@@ -193,6 +195,42 @@ class Agent:
             "failures": self._failures,
             "complaint": self._complaint,
             "pass_s": self._pass_s,
+        }
+
+    def explain(self, guest: str) -> dict[str, Any]:
+        """Say why a guest has what it has; "": the host and all guests.
+
+        :raises AgentRefused: no pass has succeeded yet.
+        :raises UnknownGuest: no running guest has this name or UUID.
+        """
+        self.report()
+        settings = Settings.of(self._conf)
+        now_s = self._clock.monotonic_s()
+        guests = list(self._balancer.guests.values())
+        if not guest:
+            return {
+                "host": self._explain_host(now_s),
+                "guests": [
+                    explain.brief(one, settings, now_s) for one in guests
+                ],
+            }
+        found = explain.find(guests, guest)
+        if found is None:
+            raise exception.UnknownGuest(
+                f"no running guest has the name or UUID {guest!r:.80}"
+            )
+        return explain.full(found, settings, now_s)
+
+    def _explain_host(self, now_s: float) -> dict[str, Any]:
+        status = self.status()
+        status.pop("guests", None)
+        return status | {
+            "pass_ago_s": round(now_s - self._passed_s, 1),
+            "failing_sensors": sorted(self._balancer.failing_sensors),
+            "starts": [
+                explain.start(reservation, now_s)
+                for reservation in self._leases.reservations()
+            ],
         }
 
     @contextlib.contextmanager

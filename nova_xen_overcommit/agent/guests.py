@@ -12,6 +12,7 @@ from nova_xen_overcommit.policy.demand import (
     Observation,
     observe,
 )
+from nova_xen_overcommit.policy.limits import Limit
 from nova_xen_overcommit.policy.progress import (
     Progress,
     Status,
@@ -27,6 +28,15 @@ BOOT_GRACE_S = 180.0
 _JITTER_KIB = 512
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Move:
+    """The last change of a guest's target: when, from what, and why."""
+
+    time_s: float
+    from_kib: int
+    reason: str
+
+
 @dataclasses.dataclass(slots=True)
 class TrackedGuest:
     """One guest. Sizes in KiB, times on the monotonic clock.
@@ -34,7 +44,9 @@ class TrackedGuest:
     ``held`` says why its client wants it left alone, "" when it doesn't.
     ``shrank_s`` is when it was last seen with less than before.
     ``restart_kib`` is what it comes back with when it reboots, 0 as long
-    as that was not said.
+    as that was not said. ``sensor`` names whose sample it is;
+    ``decision`` is what was decided in the last pass, ``limits`` what kept
+    it from more; ``status_s`` is since when its progress has its status.
     """
 
     domain: Domain
@@ -53,8 +65,13 @@ class TrackedGuest:
     restart_kib: int = 0
     speaks: bool = False
     starved: bool = False
-    hands_off: str = "just found"
+    frozen: Limit | None = Limit.NO_DATA
     demand_kib: int = 0
+    sensor: str = ""
+    decision: targets.Decision | None = None
+    limits: tuple[Limit, ...] = ()
+    last_move: Move | None = None
+    status_s: float = 0.0
 
     @classmethod
     def found(
@@ -72,6 +89,7 @@ class TrackedGuest:
             demand_kib=domain.flavor_kib,
             progress=start(asked_kib, domain.actual_kib, now_s),
             now_s=now_s,
+            status_s=now_s,
         )
 
     def refresh(
@@ -92,6 +110,7 @@ class TrackedGuest:
                 domain.metadata.floor_kib,
             )
         self.domain = domain
+        before = self.progress.status
         self.progress = advance(
             self.progress,
             self.target_kib,
@@ -99,6 +118,8 @@ class TrackedGuest:
             now_s,
             settings.progress,
         )
+        if self.progress.status is not before:
+            self.status_s = now_s
         if sample is not None:
             self._observe(sample, settings)
         self._judge()
@@ -120,7 +141,7 @@ class TrackedGuest:
         sample, demand = self.sample, self.demand
         self.speaks = sample is not None and sample.is_fresh(self.now_s)
         self.starved = self.speaks and demand is not None and demand.starved
-        self.hands_off = self._why_hands_off()
+        self.frozen = self._why_frozen()
         if self.speaks and demand is not None:
             self.demand_kib = demand.demand_kib
         else:
@@ -149,16 +170,42 @@ class TrackedGuest:
         age_s = self.now_s - self.first_seen_s
         return self.sample is None and age_s > BOOT_GRACE_S
 
-    def _why_hands_off(self) -> str:
+    @property
+    def hands_off(self) -> str:
+        """Why it must not be touched in this pass, "" when it may."""
+        if self.frozen is None:
+            return ""
+        causes = self.domain.exempt or self.domain.busy or self.held
+        if causes or self.frozen is Limit.UNCOOPERATIVE:
+            return causes or "uncooperative"
+        return "no believable figures"
+
+    def _why_frozen(self) -> Limit | None:
+        """Give the rule by which it must not be touched, if any."""
         if self.domain.exempt:
-            return self.domain.exempt
-        if self.domain.busy or self.held:
-            return self.domain.busy or self.held
+            return Limit.EXEMPT
+        if self.domain.busy:
+            return Limit.BUSY
+        if self.held:
+            return Limit.HELD
         if self.progress.status is Status.UNCOOPERATIVE:
-            return "uncooperative"
-        if not self.speaks and not self.silent_from_birth:
-            return "no believable figures"
-        return ""
+            return Limit.UNCOOPERATIVE
+        if self.speaks or self.silent_from_birth:
+            return None
+        return Limit.NEVER_SPOKE if self.sample is None else Limit.NO_DATA
+
+    @property
+    def hold(self) -> Limit | None:
+        """The rule by which nothing may be taken from it now, if any."""
+        if self.frozen or not self.progress.cooperates:
+            return self.frozen or Limit.STUCK
+        if not self.speaks:
+            return Limit.NEVER_SPOKE
+        if not self._felt_last_step:
+            return Limit.NOT_FELT
+        if self.starved:
+            return Limit.STARVED
+        return Limit.COOL_DOWN if self.now_s < self.cool_until_s else None
 
     def in_full(self, warm_up_s: float) -> str:
         """Why it counts with its whole flavor, "" when it doesn't.
@@ -176,24 +223,30 @@ class TrackedGuest:
             return "in its warm-up"
         return ""
 
+    @property
+    def _wanted_kib(self) -> int:
+        """Its demand without the bounds of floor and flavor."""
+        if self.speaks and self.demand is not None:
+            return self.demand.wanted_kib
+        return self.domain.flavor_kib
+
     def planned(self) -> targets.Guest:
         """Give the planner's view."""
-        growable = not self.hands_off and self.progress.cooperates
-        calm = not self.starved and self.now_s >= self.cool_until_s
-        donor = self.speaks and calm and self._felt_last_step
-        demand_kib = self.demand_kib
+        hold = self.hold
+        used_kib = self.demand.used_kib if self.demand else self.demand_kib
         return targets.Guest(
             uuid=self.domain.uuid,
             flavor_kib=self.domain.flavor_kib,
             floor_kib=self.floor_kib,
             actual_kib=self.domain.actual_kib,
             target_kib=self.target_kib,
-            demand_kib=demand_kib,
-            used_kib=self.demand.used_kib if self.demand else demand_kib,
+            demand_kib=self._wanted_kib,
+            used_kib=used_kib,
             weight=self.domain.metadata.weight,
-            growable=growable,
-            shrinkable=growable and donor,
+            growable=not self.frozen and self.progress.cooperates,
+            shrinkable=hold is None,
             starved=self.starved,
+            hold=hold,
         )
 
     @property

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The wire format between nova-compute and the agent.
+"""The wire format between the agent and nova-compute or the tools.
 
 One JSON object a line, UTF-8, over a Unix stream socket. A request is
 ``{"method": NAME, ...arguments}``, an answer ``{"result": {...}}`` or
@@ -18,6 +18,7 @@ MAX_LINE_BYTES = 4 * 1024 * 1024
 
 REPORT = "report"
 STATUS = "status"
+EXPLAIN = "explain"
 RESERVE = "reserve"
 HOLD = "hold"
 RELEASE = "release"
@@ -25,6 +26,7 @@ RELEASE = "release"
 NO_ROOM = "no_room"
 REFUSED = "refused"
 INVALID = "invalid"
+UNKNOWN_GUEST = "unknown_guest"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -129,6 +131,8 @@ def error_of(failure: exception.OvercommitError) -> dict[str, Any]:
         }
     elif isinstance(failure, exception.ProtocolError):
         error["code"] = INVALID
+    elif isinstance(failure, exception.UnknownGuest):
+        error["code"] = UNKNOWN_GUEST
     return {"error": error}
 
 
@@ -145,4 +149,6 @@ def failure_of(error: dict[str, Any]) -> exception.OvercommitError:
         )
     if code == INVALID:
         return exception.ProtocolError(message)
+    if code == UNKNOWN_GUEST:
+        return exception.UnknownGuest(message)
     return exception.AgentRefused(message)

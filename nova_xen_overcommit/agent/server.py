@@ -40,6 +40,9 @@ class Desk(Protocol):
     def status(self) -> dict[str, Any]:
         """Give all there is to know."""
 
+    def explain(self, guest: str) -> dict[str, Any]:
+        """Say why a guest has what it has; "": all guests and the host."""
+
     def reserve(
         self,
         request: protocol.StartRequest,
@@ -116,6 +119,9 @@ class _Handler(socketserver.StreamRequestHandler):
             return desk.report()
         if method == protocol.STATUS:
             return desk.status()
+        if method == protocol.EXPLAIN:
+            named = "guest" in request
+            return desk.explain(_text(request, "guest") if named else "")
         if method == protocol.RESERVE:
             return leases.enter_context(self._reserve(desk, request))
         if method == protocol.HOLD:

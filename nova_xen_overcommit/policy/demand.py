@@ -30,6 +30,12 @@ _STARVED_RAISE_SHARE = 0.5
 # no head room left.
 _EXHAUSTED_SHARE = 0.25
 STARVED_TWICE = 2
+# By how many observations in a row found the guest starved.
+_RAISED_BY = (
+    "was starved lately",
+    "starved: more than it had",
+    "starved again: its whole flavor",
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -58,16 +64,18 @@ class Observation:
 class GuestDemand:
     """A guest's demand after an observation, and what it came from.
 
-    ``demand_kib`` lies between floor and flavor. ``starved_passes`` counts
-    observations in a row in which the guest was starved. ``reasons`` says
-    in words what raised the demand.
+    ``demand_kib`` lies between floor and flavor, ``wanted_kib`` is the same
+    without these bounds. ``starved_passes`` counts observations in a row in
+    which the guest was starved, ``reasons`` says in words of what.
     """
 
     demand_kib: int
+    wanted_kib: int
     used_kib: int
     fast_kib: float
     slow_kib: float
     unmanaged_kib: int
+    head_room_kib: int
     raised_kib: float
     starved_passes: int
     reasons: tuple[str, ...]
@@ -78,6 +86,21 @@ class GuestDemand:
     def starved(self) -> bool:
         """Whether the guest was starved when last seen."""
         return self.starved_passes > 0
+
+    @property
+    def causes(self) -> tuple[str, ...]:
+        """Say what the demand comes from, and what starved the guest."""
+        return (self._base, *self.reasons)
+
+    @property
+    def _base(self) -> str:
+        recent_kib = max(self.fast_kib, self.slow_kib)
+        base_kib = max(self.used_kib, recent_kib) + self.head_room_kib
+        if self.raised_kib > base_kib:
+            return _RAISED_BY[min(self.starved_passes, STARVED_TWICE)]
+        if recent_kib > self.used_kib:
+            return "what it used lately, and head room"
+        return "what it uses, and head room"
 
 
 def observe(
@@ -97,12 +120,15 @@ def observe(
     starved_passes = _starved_passes(before, bool(reasons))
     base_kib = max(used_kib, fast_kib, slow_kib) + room_kib
     raised_kib = _raised_kib(before, seen, starved_passes, base_kib, settings)
+    wanted_kib = math.ceil(max(base_kib, raised_kib))
     return GuestDemand(
-        demand_kib=_bounded(max(base_kib, raised_kib), seen),
+        demand_kib=_bounded(wanted_kib, seen),
+        wanted_kib=wanted_kib,
         used_kib=used_kib,
         fast_kib=fast_kib,
         slow_kib=slow_kib,
         unmanaged_kib=unmanaged_kib,
+        head_room_kib=room_kib,
         raised_kib=raised_kib,
         starved_passes=starved_passes,
         reasons=reasons,
@@ -111,8 +137,8 @@ def observe(
     )
 
 
-def _bounded(kib: float, seen: Observation) -> int:
-    return min(seen.flavor_kib, max(seen.floor_kib, math.ceil(kib)))
+def _bounded(kib: int, seen: Observation) -> int:
+    return min(seen.flavor_kib, max(seen.floor_kib, kib))
 
 
 def _unmanaged_kib(before: GuestDemand | None, seen: Observation) -> int:

@@ -17,6 +17,8 @@ applied and made again moves nothing.
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+from nova_xen_overcommit.policy.limits import Limit
+
 # What floating point may take off a whole number of KiB.
 _ROUNDING = 1e-6
 
@@ -35,8 +37,9 @@ class Guest:
     """A guest as the planner sees it; KiB.
 
     ``growable``: may be given memory. ``shrinkable``: memory may be taken
-    from it now. Neither: it keeps its target. ``used_kib`` is the part of
-    its demand that is in use.
+    from it now. Neither: it keeps its target. ``hold`` is the rule that
+    forbids one or both. ``used_kib`` is the part of its demand that is in
+    use; ``demand_kib`` may lie beyond floor and flavor.
     """
 
     uuid: str
@@ -50,6 +53,7 @@ class Guest:
     growable: bool = True
     shrinkable: bool = True
     starved: bool = False
+    hold: Limit | None = None
 
     @property
     def need_kib(self) -> int:
@@ -86,10 +90,14 @@ class Host:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Decision:
-    """A target in KiB and why."""
+    """A target in KiB, why, and what kept it from being another.
+
+    ``limits`` are in the order in which they applied.
+    """
 
     target_kib: int
     reason: str
+    limits: tuple[Limit, ...] = ()
 
 
 def plan(
@@ -111,7 +119,9 @@ def plan(
     else:
         wishes = _shared_out(guests, host, settings)
     return {
-        guest.uuid: _damped(guest, wishes[guest.uuid], settings)
+        guest.uuid: _bounded(
+            guest, _damped(guest, wishes[guest.uuid], settings)
+        )
         for guest in guests
     }
 
@@ -128,9 +138,27 @@ def _from_idle(
             target_kib = guest.target_kib - taken[guest.uuid]
             wish = Decision(target_kib, "idle memory needed elsewhere")
         else:
-            wish = Decision(guest.target_kib, "keeps what it has")
+            wish = Decision(
+                guest.target_kib,
+                "keeps what it has",
+                _spared_by(guest, missing_kib),
+            )
         decisions[guest.uuid] = wish
     return decisions
+
+
+def _spared_by(guest: Guest, missing_kib: int) -> tuple[Limit, ...]:
+    """Give the rule that keeps the guest from growing or from yielding.
+
+    Yielding is only kept from who would have to: memory is missing, and the
+    guest has some above its need.
+    """
+    if guest.hold is None:
+        return ()
+    idle = guest.target_kib > guest.need_kib
+    if guest.growable and not (idle and missing_kib > 0):
+        return ()
+    return (guest.hold,)
 
 
 def _taken(
@@ -180,7 +208,11 @@ def _shared_out(
     guests: Sequence[Guest], host: Host, settings: TargetSettings
 ) -> dict[str, Decision]:
     decisions = {
-        guest.uuid: Decision(guest.target_kib, "is not to be touched")
+        guest.uuid: Decision(
+            guest.target_kib,
+            "is not to be touched",
+            () if guest.hold is None else (guest.hold,),
+        )
         for guest in guests
     }
     sharers = [g for g in guests if g.growable and g.shrinkable]
@@ -207,10 +239,23 @@ def _shared_out(
         ],
     )
     for guest in (*sharers, *growers):
+        target_kib = filled[guest.uuid]
         decisions[guest.uuid] = Decision(
-            filled[guest.uuid], "memory is short and shared by weight"
+            target_kib,
+            "memory is short and shared by weight",
+            _share_limits(guest, target_kib),
         )
     return decisions
+
+
+def _share_limits(guest: Guest, share_kib: int) -> tuple[Limit, ...]:
+    limits = []
+    if share_kib < guest.need_kib:
+        limits.append(Limit.SHORT)
+    # Who may not shrink has at least what it has.
+    if guest.hold is not None and share_kib == guest.target_kib:
+        limits.append(guest.hold)
+    return tuple(limits)
 
 
 def taxed_weight(guest: Guest, idle_tax: float) -> float:
@@ -298,19 +343,38 @@ def _damped(
     if change_kib < 0:
         return _damped_shrink(guest, wish, settings)
     if 0 < change_kib < settings.dead_band_kib and not guest.starved:
-        return Decision(guest.target_kib, "within the dead band")
+        return _in_dead_band(guest, wish)
     return wish
+
+
+def _in_dead_band(guest: Guest, wish: Decision) -> Decision:
+    limits = (*wish.limits, Limit.DEAD_BAND)
+    return Decision(guest.target_kib, "within the dead band", limits)
 
 
 def _damped_shrink(
     guest: Guest, wish: Decision, settings: TargetSettings
 ) -> Decision:
     if not guest.shrinkable:
-        return Decision(guest.target_kib, "may not be shrunk now")
+        return Decision(guest.target_kib, "may not be shrunk now", wish.limits)
     if guest.target_kib - wish.target_kib < settings.dead_band_kib:
-        return Decision(guest.target_kib, "within the dead band")
+        return _in_dead_band(guest, wish)
     # The next step waits until the guest has followed the last one.
     lowest_kib = guest.actual_kib - settings.max_step_kib
     target_kib = max(wish.target_kib, min(guest.target_kib, lowest_kib))
     target_kib = max(target_kib, guest.floor_kib)
-    return Decision(target_kib, wish.reason)
+    if target_kib == wish.target_kib:
+        return wish
+    limits = (*wish.limits, Limit.LARGEST_STEP)
+    return Decision(target_kib, wish.reason, limits)
+
+
+def _bounded(guest: Guest, decision: Decision) -> Decision:
+    """Tell of floor or flavor where the demand is beyond the target."""
+    if not guest.growable or guest.demand_kib == guest.need_kib:
+        return decision
+    if decision.target_kib != guest.need_kib:
+        return decision
+    above = guest.demand_kib > guest.flavor_kib
+    limit = Limit.FLAVOR if above else Limit.FLOOR
+    return dataclasses.replace(decision, limits=(*decision.limits, limit))

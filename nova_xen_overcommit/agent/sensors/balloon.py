@@ -29,6 +29,8 @@ _PREFIX = "balloon."
 class BalloonSensor:
     """Reads virtio-balloon statistics of all guests at once."""
 
+    name = "balloon"
+
     def __init__(self, context: SensorContext) -> None:
         if context.hypervisor_type != "qemu":
             raise SensorUnsuitable("only QEMU has virtio-balloon statistics")

@@ -3,7 +3,8 @@
 
 A sensor is a stevedore plugin in ``nova_xen_overcommit.sensors``, made once
 with a :class:`SensorContext`. It believes nothing a guest says: a figure
-that can't be true is no figure, and is logged, not raised.
+that can't be true is no figure, and is logged, not raised. People are told
+the class's attribute ``name``, or the name of the class where it has none.
 """
 
 import dataclasses

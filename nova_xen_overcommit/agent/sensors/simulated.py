@@ -49,6 +49,8 @@ class _Player:
 class SimulatedSensor:
     """Plays all guests of the embedded hypervisor."""
 
+    name = "simulated"
+
     def __init__(self, context: SensorContext) -> None:
         if context.hypervisor_type != "test":
             raise SensorUnsuitable("only guests of test:/// are simulated")

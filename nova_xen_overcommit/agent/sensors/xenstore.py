@@ -53,6 +53,8 @@ class _Memory:
 class XenstoreSensor:
     """Reads what guests write into xenstore, all in one round trip."""
 
+    name = "xenstore"
+
     def __init__(
         self, context: SensorContext, store: Xenstore | None = None
     ) -> None:

@@ -69,6 +69,19 @@ class ServerTest(ServedTest):
         self.harness.agent.tick()
         self.assertEqual(4096, self.client.report().physical_mib)
 
+    def test_an_explanation_travels(self) -> None:
+        guest = self.harness.host.start()
+        self.harness.agent.tick()
+        told = self.client.explain()
+        self.assertEqual("overcommit", told["host"]["report"]["mode"])
+        self.assertEqual(guest.uuid, told["guests"][0]["uuid"])
+        self.assertEqual(guest.uuid, self.client.explain(guest.name)["uuid"])
+
+    def test_an_unknown_guest_travels_as_such(self) -> None:
+        self.harness.agent.tick()
+        with self.assertRaisesRegex(exception.UnknownGuest, "'nobody'"):
+            self.client.explain("nobody")
+
     def test_before_the_first_pass_there_is_no_report(self) -> None:
         with self.assertRaisesRegex(exception.AgentRefused, "no report yet"):
             self.client.report()
@@ -137,6 +150,8 @@ class ServerTest(ServedTest):
             b'{"method": "reserve", "request": {"uuid": 1}, "wait_s": 1}\n',
             b'{"method": "reserve", "request": {}, "wait_s": 1e99}\n',
             b'{"method": "hold", "uuid": ""}\n',
+            b'{"method": "explain", "guest": ""}\n',
+            b'{"method": "explain", "guest": ["a"]}\n',
         ):
             with self.subTest(line=line):
                 answer = self.raw(line)

@@ -37,6 +37,64 @@ def run(*samples: MemorySample) -> demand.GuestDemand:
     return state
 
 
+class CausesTest(unittest.TestCase):
+    """What is told of where a demand comes from."""
+
+    def test_a_steady_guests_demand_comes_from_its_use(self) -> None:
+        state = run(sample(0, 200), sample(5, 200))
+        self.assertEqual(("what it uses, and head room",), state.causes)
+
+    def test_a_peak_is_remembered_and_told(self) -> None:
+        state = run(sample(0, 400), sample(5, 200))
+        self.assertEqual(("what it used lately, and head room",), state.causes)
+
+    def test_the_first_starvation_is_told_with_its_sign(self) -> None:
+        state = run(sample(0, 400), sample(1, 497))
+        self.assertEqual(
+            ("starved: more than it had", "only 3072 KiB available"),
+            state.causes,
+        )
+
+    def test_the_second_starvation_is_told(self) -> None:
+        state = run(sample(0, 400), sample(1, 497), sample(2, 497))
+        self.assertEqual(
+            ("starved again: its whole flavor", "only 3072 KiB available"),
+            state.causes,
+        )
+
+    def test_starvation_is_told_until_it_has_faded(self) -> None:
+        state = run(sample(0, 200), sample(1, 497), sample(3, 200))
+        self.assertEqual(("was starved lately",), state.causes)
+
+    def test_starvation_that_raises_nothing_is_told_as_a_sign_only(self):
+        swaps = [
+            sample(
+                time_s,
+                400,
+                swap_total_kib=900 * MIB,
+                swap_free_kib=200 * MIB,
+                swap_in_kib=swap_in_kib,
+            )
+            for time_s, swap_in_kib in ((0, 0), (1, 1024))
+        ]
+        state = run(*swaps)
+        self.assertEqual(
+            ("what it uses, and head room", "swaps in 1024 KiB/s"),
+            state.causes,
+        )
+
+    def test_what_is_wanted_has_no_bounds(self) -> None:
+        small = run(sample(0, 10))
+        self.assertEqual(
+            (43 * MIB, FLOOR_KIB), (small.wanted_kib, small.demand_kib)
+        )
+        full = sample(0, 1000, total_mib=1024)
+        large = demand.observe(None, seen(full, actual_mib=1024), SETTINGS)
+        self.assertEqual(
+            (1132 * MIB, FLAVOR_KIB), (large.wanted_kib, large.demand_kib)
+        )
+
+
 class DemandTest(unittest.TestCase):
     def test_demand_is_use_and_head_room(self) -> None:
         state = run(sample(0, 200))

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nova_xen_overcommit.policy import targets
+from nova_xen_overcommit.policy.limits import Limit
 
 MIB = 1024
 SETTINGS = targets.TargetSettings()
@@ -143,6 +144,125 @@ class NotEnoughTest(unittest.TestCase):
         self.assertEqual(700, plan_mib(guests, host(0))["frozen"])
 
 
+class LimitsTest(unittest.TestCase):
+    """What is told to have limited a target, case by case."""
+
+    def assert_limited(self, *limits: Limit, of: str, guests, where) -> None:
+        plan = targets.plan(guests, where, SETTINGS)
+        self.assertEqual(limits, plan[of].limits)
+
+    def test_nothing_limits_a_guest_nobody_wants_anything_of(self) -> None:
+        one = guest("a", 1024, 200, hold=Limit.COOL_DOWN, shrinkable=False)
+        self.assert_limited(of="a", guests=[one], where=host(128))
+
+    def test_nothing_limits_a_need_that_is_met(self) -> None:
+        one = guest("a", 300, 500)
+        self.assert_limited(of="a", guests=[one], where=host(400))
+
+    def test_nothing_limits_who_yields_a_part_of_what_is_idle(self) -> None:
+        one = guest("a", 300, 120)
+        self.assert_limited(of="a", guests=[one], where=host(100))
+
+    def test_the_flavor_limits_who_needs_more(self) -> None:
+        for has_mib in (1000, 1024):
+            with self.subTest(has_mib=has_mib):
+                one = guest("a", has_mib, 1500)
+                self.assert_limited(
+                    Limit.FLAVOR, of="a", guests=[one], where=host(400)
+                )
+
+    def test_a_demand_of_just_the_flavor_is_not_limited(self) -> None:
+        one = guest("a", 1024, 1024)
+        self.assert_limited(of="a", guests=[one], where=host(400))
+
+    def test_the_floor_limits_who_could_yield_more(self) -> None:
+        one = guest("a", 300, 50)
+        self.assert_limited(
+            Limit.FLOOR, of="a", guests=[one], where=host(0, 600)
+        )
+
+    def test_the_floor_does_not_limit_who_stays_above_it(self) -> None:
+        one = guest("a", 300, 50)
+        self.assert_limited(of="a", guests=[one], where=host(100))
+
+    def test_a_step_limits_who_is_far_above(self) -> None:
+        one = guest("a", 1024, 200)
+        self.assert_limited(
+            Limit.LARGEST_STEP, of="a", guests=[one], where=host(0, 600)
+        )
+
+    def test_a_step_that_just_fits_is_not_limited(self) -> None:
+        one = guest("a", 1024, 768)
+        self.assert_limited(of="a", guests=[one], where=host(0, 600))
+
+    def test_the_dead_band_limits_small_needs(self) -> None:
+        one = guest("a", 300, 304)
+        self.assert_limited(
+            Limit.DEAD_BAND, of="a", guests=[one], where=host(400)
+        )
+
+    def test_the_dead_band_limits_small_gifts(self) -> None:
+        one = guest("a", 204, 200)
+        self.assert_limited(
+            Limit.DEAD_BAND, of="a", guests=[one], where=host(125)
+        )
+
+    def test_shortage_limits_who_gets_less_than_it_needs(self) -> None:
+        guests = [guest(name, 200, 1024) for name in "abc"]
+        self.assert_limited(Limit.SHORT, of="a", guests=guests, where=host(46))
+
+    def test_shortage_does_not_limit_who_has_all_it_needs(self) -> None:
+        guests = [guest("modest", 110, 110), guest("greedy", 200, 1024)]
+        self.assert_limited(of="modest", guests=guests, where=host(46))
+
+    def test_shortage_and_dead_band_are_both_told(self) -> None:
+        guests = [guest(name, 200, 1024) for name in "abc"]
+        self.assert_limited(
+            Limit.SHORT, Limit.DEAD_BAND, of="a", guests=guests, where=host(28)
+        )
+
+    def test_a_cool_down_limits_who_would_have_to_yield(self) -> None:
+        cooling = guest("a", 1024, 200, shrinkable=False, hold=Limit.COOL_DOWN)
+        guests = [cooling, guest("b", 1024, 200)]
+        self.assert_limited(
+            Limit.COOL_DOWN, of="a", guests=guests, where=host(0)
+        )
+
+    def test_a_cool_down_does_not_limit_who_has_nothing_idle(self) -> None:
+        cooling = guest("a", 200, 200, shrinkable=False, hold=Limit.COOL_DOWN)
+        guests = [cooling, guest("b", 1024, 200)]
+        self.assert_limited(of="a", guests=guests, where=host(0))
+
+    def test_starvation_keeps_what_a_guest_has_when_memory_is_short(self):
+        starved = guest(
+            "a", 700, 1024, shrinkable=False, starved=True, hold=Limit.STARVED
+        )
+        self.assert_limited(
+            Limit.SHORT,
+            Limit.STARVED,
+            of="a",
+            guests=[starved, guest("b", 300, 1024)],
+            where=host(16),
+        )
+
+    def test_a_frozen_guest_is_always_limited_by_that_alone(self) -> None:
+        for free_mib in (0, 400):
+            for demand_mib in (50, 200, 1500):
+                with self.subTest(free_mib=free_mib, demand_mib=demand_mib):
+                    frozen = guest(
+                        "a",
+                        1024,
+                        demand_mib,
+                        growable=False,
+                        shrinkable=False,
+                        hold=Limit.HELD,
+                    )
+                    guests = [frozen, guest("b", 300, 1024)]
+                    self.assert_limited(
+                        Limit.HELD, of="a", guests=guests, where=host(free_mib)
+                    )
+
+
 GUESTS = st.lists(
     st.builds(
         lambda n, floor, above, has, demand, moves, weight: targets.Guest(
@@ -204,6 +324,20 @@ class PropertiesTest(unittest.TestCase):
             plan[one.uuid].target_kib - one.target_kib for one in guests
         )
         self.assertLessEqual(given_kib, where.expected_free_kib)
+
+    @given(GUESTS, HOSTS)
+    def test_who_has_not_what_it_needs_is_told_why(self, guests, where):
+        held = [
+            dataclasses.replace(
+                one, hold=None if one.shrinkable else Limit.HELD
+            )
+            for one in guests
+        ]
+        plan = targets.plan(held, where, SETTINGS)
+        for one in held:
+            decision = plan[one.uuid]
+            if decision.target_kib < one.demand_kib:
+                self.assertTrue(decision.limits, decision)
 
     @given(GUESTS, HOSTS)
     def test_the_order_of_guests_does_not_matter(self, guests, where):

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The agent's explanations in words; pure. Sizes are MiB, times seconds."""
+
+from collections.abc import Mapping
+from typing import Any
+
+_KIB_PER_MIB = 1024
+
+
+def in_mib(value: Any) -> Any:
+    """Give an answer of the agent with each ``_kib`` as a ``_mib``, rounded.
+
+    The agent reckons in KiB; people and Nova reckon in MiB.
+    """
+    if isinstance(value, list):
+        return [in_mib(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    converted = {}
+    for name, one in value.items():
+        if name.endswith("_kib") and isinstance(one, int | float):
+            converted[f"{name.removesuffix('_kib')}_mib"] = round(
+                one / _KIB_PER_MIB
+            )
+        else:
+            converted[name] = in_mib(one)
+    return converted
+
+
+def host(seen: Mapping[str, Any]) -> list[str]:
+    """Say how the host is, line by line."""
+    report = seen["report"]
+    lines = [
+        "Host {state}, mode {mode}: {physical_mib} MiB, {usable_mib} for "
+        "guests, {free_mib} free, reserve {reserve_mib}".format(**report),
+        "{guests} guests of {committed_mib} MiB in all need {demand_mib}, "
+        "{idle_mib} are idle, {reclaimable_mib} could be taken".format(
+            **report
+        ),
+        "Promise {promise_mib} MiB".format(**report)
+        + ", limited by {promise_bound}; guests lack {short_mib}, starts "
+        "wait for {wanted_mib}; last pass {pass_ago_s} s ago".format(**seen),
+    ]
+    lines += [_start(start) for start in seen["starts"]]
+    if seen["failing_sensors"]:
+        lines.append(f"Sensors fail: {', '.join(seen['failing_sensors'])}")
+    if seen["complaint"]:
+        lines.append(f"The last pass failed: {seen['complaint']}")
+    return lines
+
+
+def _start(start: Mapping[str, Any]) -> str:
+    text = "{name}, flavor {flavor_mib} MiB, ".format(**start)
+    text += "may be rebooting" if start["restart"] else "starts"
+    granted = start.get("granted_mib")
+    got = "waits for memory" if granted is None else f"has {granted} MiB kept"
+    return f"{text} since {start['for_s']} s, {got}"
+
+
+def observation(seen: Mapping[str, Any] | None) -> str:
+    """Say what the guest said of itself, when and through what."""
+    if seen is None:
+        return "it never spoke"
+    used_mib = seen["swap_total_mib"] - seen["swap_free_mib"]
+    age = "{age_s} s ago by {sensor}".format(**seen)
+    if not seen["believed"]:
+        age += ", too old: believed for {max_age_s:.0f} s".format(**seen)
+    return (
+        "{0}\n{mem_total_mib} MiB in all, {mem_available_mib} available, "
+        "{1} of {swap_total_mib} swap in use".format(age, used_mib, **seen)
+    )
+
+
+def demand(known: Mapping[str, Any]) -> str:
+    """Say what the guest needs, and how that was found."""
+    causes = "; ".join(known["causes"])
+    text = f"{known['demand_mib']} MiB: {causes}"
+    if "used_mib" not in known:
+        return text
+    return text + (
+        "\n{used_mib} used, averages {fast_mib} fast and {slow_mib} slow, "
+        "head room {head_room_mib}".format(**known)
+    )
+
+
+def target(aim: Mapping[str, Any]) -> str:
+    """Say what the guest is to have and what was done last."""
+    text = "{target_mib} MiB: {reason}".format(**aim)
+    if aim["decided_mib"] != aim["target_mib"]:
+        text += "; {decided_mib} is aimed at".format(**aim)
+    move = aim["moved"]
+    if move is None:
+        return text
+    return text + "\nset {ago_s} s ago from {from_mib} MiB: {reason}".format(
+        **move
+    )
+
+
+def limits(names: list[str]) -> str:
+    """Say what kept the target from being another."""
+    return "; ".join(names) or "nothing"
+
+
+def status(now: Mapping[str, Any]) -> str:
+    """Say how the guest follows its target, and since when."""
+    text = "{status} for {since_s} s, known for {known_since_s} s".format(
+        **now
+    )
+    if now["offset_mib"]:
+        text += "; rests {offset_mib} MiB beside its target".format(**now)
+    if now["starved"]:
+        text += "; starved, for {starved_s} s so far".format(**now)
+    if now["counts_in_full"]:
+        text += "\nits whole flavor is reckoned with: {counts_in_full}".format(
+            **now
+        )
+    return text
