@@ -18,8 +18,9 @@ from nova_xen_overcommit.agent.hypervisor import base
 T = TypeVar("T")
 R = TypeVar("R")
 
-# Under emulation libvirt takes up to 75 ms for a call that doesn't hang.
-PATIENCE_S = 1.0
+# Under emulation libvirt takes 75 ms for a call that does not hang, and more
+# than a second once in a while.
+PATIENCE_S = 3.0
 # More than this at once is no starting guest, but a libvirt that is ill.
 _MOST_HANGING = 8
 

@@ -28,10 +28,10 @@ class UnansweredTest(unittest.TestCase):
         # When it is in need, and giving hangs
         self.harness.host.set_target = self.hang
         self.guest.wants_kib = 290 * MIB
-        self.harness.agent.tick()
+        self.harness.run(2)
         # Then what was asked for counts as given
-        self.assertGreater(self.asked[0], 300 * MIB)
-        self.assertEqual(self.asked[0], self.tracked.target_kib)
+        self.assertGreater(self.asked[-1], 300 * MIB)
+        self.assertEqual(self.asked[-1], self.tracked.target_kib)
         self.assertGreater(self.tracked.to_come_kib, 0)
 
     def test_nothing_is_expected_of_taking_that_hangs(self) -> None:
