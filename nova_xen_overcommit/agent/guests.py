@@ -171,6 +171,15 @@ class TrackedGuest:
         return self.sample is None and age_s > BOOT_GRACE_S
 
     @property
+    def _silent_in_need(self) -> bool:
+        """Whether the last it said was that it is starved.
+
+        A guest that thrashes may be too slow to speak, and needs memory to
+        speak again.
+        """
+        return self.demand is not None and self.demand.starved
+
+    @property
     def hands_off(self) -> str:
         """Why it must not be touched in this pass, "" when it may."""
         if self.frozen is None:
@@ -190,7 +199,7 @@ class TrackedGuest:
             return Limit.HELD
         if self.progress.status is Status.UNCOOPERATIVE:
             return Limit.UNCOOPERATIVE
-        if self.speaks or self.silent_from_birth:
+        if self.speaks or self.silent_from_birth or self._silent_in_need:
             return None
         return Limit.NEVER_SPOKE if self.sample is None else Limit.NO_DATA
 
@@ -200,7 +209,7 @@ class TrackedGuest:
         if self.frozen or not self.progress.cooperates:
             return self.frozen or Limit.STUCK
         if not self.speaks:
-            return Limit.NEVER_SPOKE
+            return Limit.NO_DATA if self.sample else Limit.NEVER_SPOKE
         if not self._felt_last_step:
             return Limit.NOT_FELT
         if self.starved:

@@ -98,6 +98,24 @@ class HandsOffTest(unittest.TestCase):
         self.harness.run(20)
         self.assert_untouched(self.harness, self.guest.uuid)
 
+    def test_a_guest_that_fell_silent_in_need_gets_its_flavor(self) -> None:
+        # Given a guest that was made small, and says once that it is starved
+        self.harness.run(1)
+        tracked = self.harness.balancer.guests[self.guest.uuid]
+        self.harness.host.set_target(tracked.domain, 300 * MIB)
+        tracked.target_kib = 300 * MIB
+        self.harness.run(20)
+        self.guest.wants_kib = 600 * MIB
+        while not tracked.starved:
+            self.harness.run(0.5)
+        # When it is too slow to speak
+        self.guest.silent = True
+        self.harness.run(10)
+        self.assertLess(self.guest.target_kib, GIB)
+        self.harness.run(30)
+        # Then it gets all it may have
+        self.assertEqual(GIB, self.guest.target_kib)
+
     def test_a_silent_guest_counts_in_full(self) -> None:
         self.harness.run(30)
         before = self.harness.agent.report()["peak_mib"]
