@@ -2,8 +2,9 @@
 """What the other systems' decision rules have in common here.
 
 Only the rule of each is another's; it is written anew from its formula. All
-see the same published figures at the same time, have the same floors, and
-start guests with the same least memory, so that what differs is the rule.
+see the same published figures at the same time and start guests with the
+same least memory. Floors are part of the rule of qmemman and xenballoond;
+the others have ours.
 """
 
 import dataclasses
