@@ -37,7 +37,7 @@ TOGETHER = (
 # Needs all cores, and memory that must not be shared with others.
 ALONE = ("lab",)
 
-TIMEOUT_S = 2400
+TIMEOUT_S = 3600
 TAIL_LINES = 60
 _COUNT = re.compile(r"^ - (Passed|Skipped|Failed|Unexpected Success): (\d+)$")
 

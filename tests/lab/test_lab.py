@@ -2,9 +2,10 @@
 """The short lab run as a test."""
 
 import os
+import subprocess
 import unittest
 
-from tests.lab import check, lab
+from tests.lab import check, lab, steps
 
 
 @unittest.skipIf(os.getuid(), "the lab needs root")
@@ -17,7 +18,7 @@ class TestOvercommit(unittest.TestCase):
     def setUpClass(cls) -> None:
         """Bring the lab up."""
         cls.lab = lab.Lab.up()
-        cls.addClassCleanup(cls.lab.down)
+        cls.addClassCleanup(lambda: cls.lab.down())
 
     def test_more_instances_run_than_fit_and_none_is_lost(self) -> None:
         """Given three fit, when overcommit is on, then five live.
@@ -26,4 +27,13 @@ class TestOvercommit(unittest.TestCase):
         agent killed, and among guests that lie; without the agent Nova
         places nothing beyond physical memory.
         """
-        self.assertEqual([], check.run(self.lab))
+        try:
+            faults = check.run(self.lab)
+        except (steps.LabError, subprocess.TimeoutExpired) as error:
+            # The emulator was too slow, which says nothing of us. What was
+            # found wrong with guests or Nova is no such error.
+            steps.say(f"once more, in a new lab: {error}")
+            self.lab.down()
+            type(self).lab = lab.Lab.up()
+            faults = check.run(self.lab)
+        self.assertEqual([], faults)
