@@ -69,6 +69,11 @@ class PassResult:
     moving: bool
     starved: bool
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether the next pass should come soon."""
+        return self.moving or bool(self.wanted_kib or self.short_kib)
+
 
 class Balancer:
     """Moves memory between the guests of one host."""
@@ -345,18 +350,15 @@ class Balancer:
     def _set(self, guest: TrackedGuest, target_kib: int, reason: str) -> bool:
         try:
             self._hypervisor.set_target(guest.domain, target_kib)
-        except Unanswered as error:
-            self.errors += 1
-            self._refused.add(guest.domain.uuid)
-            LOG.warning("%s", error)
-            # It may get there yet: what it could take is nobody else's.
-            guest.target_kib = max(guest.target_kib, target_kib)
-            return target_kib > guest.domain.actual_kib
         except exception.HypervisorError as error:
             self.errors += 1
             self._refused.add(guest.domain.uuid)
             LOG.warning("%s", error)
-            return False
+            if not isinstance(error, Unanswered):
+                return False
+            # It may get there yet: what it could take is nobody else's.
+            guest.target_kib = max(guest.target_kib, target_kib)
+            return target_kib > guest.domain.actual_kib
         LOG.debug(
             "Guest %s: target %d -> %d KiB, has %d KiB: %s",
             guest.domain.name,

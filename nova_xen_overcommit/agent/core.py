@@ -121,7 +121,7 @@ class Agent:
             self._report, self._status = made, status
             self._described = described
             self._passed_s = self._clock.monotonic_s()
-        return result.moving or bool(result.wanted_kib or result.short_kib)
+        return result.unfinished
 
     def _describe(
         self,
@@ -190,6 +190,9 @@ class Agent:
             status["guests"] = [
                 reporting.describe_guest(guest, settings) for guest in guests
             ]
+        return self._counted(status)
+
+    def _counted(self, status: dict[str, Any]) -> dict[str, Any]:
         return status | {
             "passes": self._passes,
             "failures": self._failures,
@@ -222,9 +225,9 @@ class Agent:
         return explain.full(found, settings, now_s)
 
     def _explain_host(self, now_s: float) -> dict[str, Any]:
-        status = self.status()
-        status.pop("guests", None)
-        return status | {
+        with self._lock:
+            status = self._status
+        return self._counted(status) | {
             "pass_ago_s": round(now_s - self._passed_s, 1),
             "failing_sensors": sorted(self._balancer.failing_sensors),
             "starts": [

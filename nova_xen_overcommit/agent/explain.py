@@ -33,12 +33,8 @@ def brief(
     """Give the guest's line in a table of all."""
     decision = guest.decision
     return {
-        "name": guest.domain.name,
-        "uuid": guest.domain.uuid,
+        **_who(guest),
         "status": guest.progress.status.value,
-        "flavor_kib": guest.domain.flavor_kib,
-        "floor_kib": guest.floor_kib,
-        "actual_kib": guest.domain.actual_kib,
         "target_kib": guest.target_kib,
         "demand_kib": guest.demand_kib,
         "reason": decision.reason if decision else guest.reason,
@@ -51,16 +47,22 @@ def full(
 ) -> dict[str, Any]:
     """Give all that decided what the guest has."""
     return {
-        "name": guest.domain.name,
-        "uuid": guest.domain.uuid,
-        "flavor_kib": guest.domain.flavor_kib,
-        "floor_kib": guest.floor_kib,
-        "actual_kib": guest.domain.actual_kib,
+        **_who(guest),
         "observation": _observation(guest, now_s),
         "demand": _demand(guest),
         "target": _target(guest, now_s),
         "limits": _limits(guest, settings, now_s),
         "status": _status(guest, settings, now_s),
+    }
+
+
+def _who(guest: TrackedGuest) -> dict[str, Any]:
+    return {
+        "name": guest.domain.name,
+        "uuid": guest.domain.uuid,
+        "flavor_kib": guest.domain.flavor_kib,
+        "floor_kib": guest.floor_kib,
+        "actual_kib": guest.domain.actual_kib,
     }
 
 

@@ -81,9 +81,7 @@ class TrackedGuest:
         asked_kib = domain.asked_kib
         return cls(
             domain=domain,
-            floor_kib=floor.floor_kib(
-                domain.flavor_kib, floor_share, domain.metadata.floor_kib
-            ),
+            floor_kib=_floor_kib(domain, floor_share),
             first_seen_s=now_s,
             target_kib=asked_kib,
             demand_kib=domain.flavor_kib,
@@ -104,11 +102,7 @@ class TrackedGuest:
         if domain.actual_kib < self.domain.actual_kib - _JITTER_KIB:
             self.shrank_s = now_s
         if domain.metadata != self.domain.metadata:
-            self.floor_kib = floor.floor_kib(
-                domain.flavor_kib,
-                settings.floor_share,
-                domain.metadata.floor_kib,
-            )
+            self.floor_kib = _floor_kib(domain, settings.floor_share)
         self.domain = domain
         before = self.progress.status
         self.progress = advance(
@@ -266,7 +260,7 @@ class TrackedGuest:
     @property
     def could_yield_kib(self) -> int:
         """What could be taken from it, once its cool-down is over."""
-        if self.hands_off or self.starved or not self.progress.cooperates:
+        if self.frozen or self.starved or not self.progress.cooperates:
             return 0
         least_kib = max(self.floor_kib, self.demand_kib)
         return max(0, self.domain.actual_kib - least_kib)
@@ -274,7 +268,7 @@ class TrackedGuest:
     @property
     def short_kib(self) -> int:
         """What is missing to its need, whether it can be given or not."""
-        if self.hands_off or not self.progress.cooperates:
+        if self.frozen or not self.progress.cooperates:
             return 0
         domain = self.domain
         need_kib = min(domain.flavor_kib, max(self.floor_kib, self.demand_kib))
@@ -283,11 +277,8 @@ class TrackedGuest:
     @property
     def to_come_kib(self) -> int:
         """What it will have more, or less, when it has followed."""
-        return (
-            self.progress.offset_kib
-            + self.target_kib
-            - (self.domain.actual_kib)
-        )
+        resting_kib = self.target_kib + self.progress.offset_kib
+        return resting_kib - self.domain.actual_kib
 
     def would_lack(self, sample: MemorySample, settings: Settings) -> bool:
         """Tell whether it lacks memory if ``sample`` is its newest.
@@ -306,3 +297,9 @@ class TrackedGuest:
         if demand.starved:
             return lack_kib > 0
         return lack_kib >= max(1, settings.targets.dead_band_kib)
+
+
+def _floor_kib(domain: Domain, floor_share: float) -> int:
+    return floor.floor_kib(
+        domain.flavor_kib, floor_share, domain.metadata.floor_kib
+    )

@@ -12,7 +12,6 @@ import subprocess
 
 from tests.lab import guest_images, layers, paths, steps
 
-DOM0 = pathlib.Path(__file__).parent / "dom0"
 SUITE = "bookworm"
 PACKAGES = (
     "systemd-sysv dbus udev kmod procps iproute2 ca-certificates "
@@ -76,7 +75,7 @@ _FILES = {
         '#!/bin/sh\n[ "$2" = started ] && grep -q ">linux</type>" &&'
         ' xl vcpu-pin "$1" all all\nexit 0\n'
     ),
-    "etc/xen/scripts/block": (DOM0 / "block").read_text(),
+    "etc/xen/scripts/block": (paths.LAB / "dom0/block").read_text(),
     # Few messages, kept in memory: the disk is slow under emulation.
     "etc/systemd/journald.conf.d/lab.conf": "[Journal]\nStorage=volatile\n",
     "etc/ssh/sshd_config.d/lab.conf": (

@@ -18,6 +18,16 @@ from tests.simulator.stage import Waiting
 _PATIENCE_S = 1e9
 
 
+def configured(**changes: Any) -> cfg.ConfigOpts:
+    """Give our options with their defaults, but for ``changes``."""
+    conf = cfg.ConfigOpts()
+    options.register_opts(conf)
+    conf([])
+    for name, value in changes.items():
+        conf.set_override(name, value, "xen_overcommit")
+    return conf
+
+
 class Production:
     """Our balancer with its options' defaults, but for ``changes``."""
 
@@ -25,12 +35,7 @@ class Production:
     wakes = False
 
     def __init__(self, host: SimulatedHost, **changes: Any) -> None:
-        conf = cfg.ConfigOpts()
-        options.register_opts(conf)
-        conf([])
-        for name, value in {"mode": "overcommit", **changes}.items():
-            conf.set_override(name, value, "xen_overcommit")
-        self.settings = Settings.of(conf)
+        self.settings = Settings.of(configured(mode="overcommit", **changes))
         self._host = host
         self._asked: dict[str, Reservation] = {}
         self.begin()
@@ -52,9 +57,8 @@ class Production:
             if not one.reboots:
                 self._ask(one)
         result = self.balancer.run_pass(self.settings)
-        busy = result.moving or result.wanted_kib or result.short_kib
         settings = self.settings
-        return settings.busy_tick_s if busy else settings.tick_s
+        return settings.busy_tick_s if result.unfinished else settings.tick_s
 
     def _ask(self, waiting: Waiting) -> None:
         """Ask for a start, again when it was refused."""

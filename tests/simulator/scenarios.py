@@ -7,6 +7,7 @@ Each is a 4 GiB host, 3.5 GiB of it for guests, on which more guests of
 
 import random
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from tests.simulator import workload
 from tests.simulator.host import SimulatedHost
@@ -21,36 +22,39 @@ _LEFT_KIB = 128 * MIB
 _USABLE_KIB = 3584 * MIB
 
 
-def _plans(
-    rng: random.Random, courses: Sequence[Course], flavor_kib: int = GIB
-) -> list[GuestPlan]:
+def _plans(rng: random.Random, courses: Sequence[Course]) -> list[GuestPlan]:
     """Give guests with equal parts of the host and files to cache."""
     part_kib = (_USABLE_KIB - _LEFT_KIB) // len(courses)
     return [
         GuestPlan(
             course=course,
-            flavor_kib=flavor_kib,
-            actual_kib=min(part_kib, flavor_kib),
+            flavor_kib=GIB,
+            actual_kib=min(part_kib, GIB),
             file_kib=rng.randint(50, 600) * MIB,
         )
         for course in courses
     ]
 
 
+def _scenario(
+    name: str, rng: random.Random, courses: Sequence[Course], **more: Any
+) -> Scenario:
+    """Give ten minutes of guests of one flavor; ``more`` happens to them."""
+    return Scenario(
+        name=name, seconds=_LENGTH_S, guests=_plans(rng, courses), **more
+    )
+
+
 def _idle(rng: random.Random) -> Scenario:
     courses = [workload.idle(rng) for _ in range(12)]
-    return Scenario(
-        name="idle", seconds=_LENGTH_S, guests=_plans(rng, courses)
-    )
+    return _scenario("idle", rng, courses)
 
 
 def _steady(rng: random.Random) -> Scenario:
     """Guests whose sizes differ, but don't change: no memory is short."""
     sizes = [60, 60, 80, 80, 100, 100, 120, 150, 200, 300, 400, 450]
     courses = [workload.steady(rng, _LENGTH_S, kib * MIB) for kib in sizes]
-    return Scenario(
-        name="steady", seconds=_LENGTH_S, guests=_plans(rng, courses)
-    )
+    return _scenario("steady", rng, courses)
 
 
 def _suddenly(rng: random.Random, count: int) -> list[Course]:
@@ -65,9 +69,7 @@ def _suddenly(rng: random.Random, count: int) -> list[Course]:
 def _sudden(rng: random.Random) -> Scenario:
     """Now and then one of four guests needs a lot at once."""
     courses = _suddenly(rng, 4) + [workload.idle(rng) for _ in range(8)]
-    return Scenario(
-        name="sudden", seconds=_LENGTH_S, guests=_plans(rng, courses)
-    )
+    return _scenario("sudden", rng, courses)
 
 
 def _bursts(rng: random.Random, name: str, count: int, kib: int) -> Scenario:
@@ -77,7 +79,7 @@ def _bursts(rng: random.Random, name: str, count: int, kib: int) -> Scenario:
         for _ in range(count)
     ]
     courses += [workload.idle(rng) for _ in range(12 - count)]
-    return Scenario(name=name, seconds=_LENGTH_S, guests=_plans(rng, courses))
+    return _scenario(name, rng, courses)
 
 
 def _bursts_together(rng: random.Random) -> Scenario:
@@ -96,9 +98,7 @@ def _slow_growth(rng: random.Random) -> Scenario:
         for _ in range(3)
     ]
     courses += [workload.idle(rng) for _ in range(9)]
-    return Scenario(
-        name="slow-growth", seconds=_LENGTH_S, guests=_plans(rng, courses)
-    )
+    return _scenario("slow-growth", rng, courses)
 
 
 def _reboots(rng: random.Random) -> Scenario:
@@ -108,12 +108,7 @@ def _reboots(rng: random.Random) -> Scenario:
         Reboot(rng.uniform(20, _LENGTH_S - 60), index)
         for index in range(4, 12)
     ]
-    return Scenario(
-        name="reboots",
-        seconds=_LENGTH_S,
-        guests=_plans(rng, courses),
-        reboots=reboots,
-    )
+    return _scenario("reboots", rng, courses, reboots=reboots)
 
 
 def _thrash(rng: random.Random) -> Scenario:
@@ -123,9 +118,7 @@ def _thrash(rng: random.Random) -> Scenario:
         for _ in range(2)
     ]
     courses += [workload.idle(rng) for _ in range(8)]
-    return Scenario(
-        name="thrash", seconds=_LENGTH_S, guests=_plans(rng, courses)
-    )
+    return _scenario("thrash", rng, courses)
 
 
 def _starts(rng: random.Random) -> Scenario:
@@ -169,12 +162,7 @@ def _mishaps(rng: random.Random) -> Scenario:
         Event(300, _set(4, stuck=False)),
         Event(360, _set(7, fails_calls=False)),
     ]
-    return Scenario(
-        name="mishaps",
-        seconds=_LENGTH_S,
-        guests=_plans(rng, courses),
-        events=events,
-    )
+    return _scenario("mishaps", rng, courses, events=events)
 
 
 def _sizes(rng: random.Random) -> Scenario:

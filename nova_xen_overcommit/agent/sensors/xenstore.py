@@ -150,8 +150,13 @@ def dated(
     )
 
 
+def data_path(domain_id: int, name: str) -> str:
+    """Give where a guest writes ``name``."""
+    return f"/local/domain/{domain_id}/data/{name}"
+
+
 def _paths(guests: Sequence[GuestRef], name: str) -> list[str]:
-    return [f"/local/domain/{guest.domain_id}/data/{name}" for guest in guests]
+    return [data_path(guest.domain_id, name) for guest in guests]
 
 
 def _figures(guest: GuestRef, raw: Raw) -> guest_line.Figures | None:

@@ -10,7 +10,11 @@ from collections.abc import Callable, Collection, Mapping
 from nova_xen_overcommit.agent import news
 from nova_xen_overcommit.agent.guests import TrackedGuest
 from nova_xen_overcommit.agent.sensors import guest_line
-from nova_xen_overcommit.agent.sensors.xenstore import LINE, dated
+from nova_xen_overcommit.agent.sensors.xenstore import (
+    LINE,
+    data_path,
+    dated,
+)
 from nova_xen_overcommit.agent.settings import Settings
 from nova_xen_overcommit.agent.xenstore import Xenstore
 
@@ -102,8 +106,10 @@ class XenstoreWatch:
         """Read those whose turn it is, and wake if one is in need."""
         guests = self._guests
         due = [k for k in self._pace.due(self._monotonic_s()) if k in guests]
+        if not due:
+            return
         settings = self._settings()
-        if not due or not settings.moves:
+        if not settings.moves:
             return
         lines = self._reads.read_many([_path(key) for key in due])
         for domain_id in due:
@@ -139,4 +145,4 @@ class XenstoreWatch:
 
 
 def _path(domain_id: int) -> str:
-    return f"/local/domain/{domain_id}/data/{LINE}"
+    return data_path(domain_id, LINE)

@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The production agent over a simulated host, pass by pass."""
 
-from oslo_config import cfg
-
-from nova_xen_overcommit import conf as options
 from nova_xen_overcommit import exception
 from nova_xen_overcommit.agent import balancer, core, reporting, starts
 from nova_xen_overcommit.agent.history import DemandHistory
@@ -12,6 +9,7 @@ from nova_xen_overcommit.agent.reservations import Leases, Reservation
 from nova_xen_overcommit.agent.settings import Settings
 from nova_xen_overcommit.policy.predictors import MaxOf
 from tests.simulator import GIB, MIB, SimulatedGuest, SimulatedHost
+from tests.simulator.production import configured
 
 QUICK = {
     "mode": "overcommit",
@@ -26,11 +24,7 @@ class Harness:
 
     def __init__(self, host: SimulatedHost | None = None, **changes) -> None:
         self.host = host or SimulatedHost()
-        self.conf = cfg.ConfigOpts()
-        options.register_opts(self.conf)
-        self.conf([])
-        for name, value in {**QUICK, **changes}.items():
-            self.conf.set_override(name, value, "xen_overcommit")
+        self.conf = configured(**{**QUICK, **changes})
         self.restart()
 
     def restart(self) -> None:
