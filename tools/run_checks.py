@@ -167,9 +167,9 @@ def run_together(
         return list(pool.map(runner.run, names))
 
 
-def asked_for() -> Sequence[str]:
+def unless_left_out() -> Sequence[str]:
     """Give the checks that take the whole machine, for half an hour."""
-    return ALONE if os.environ.get("NOVA_XEN_OVERCOMMIT_LAB") == "1" else ()
+    return () if os.environ.get("NOVA_XEN_OVERCOMMIT_LAB") == "0" else ALONE
 
 
 def sum_up(results: Sequence[Result]) -> int:
@@ -200,7 +200,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 def main(argv: Sequence[str]) -> int:
     """Run the checks that the command line names."""
     arguments = parse(argv)
-    names = arguments.names or [*TOGETHER, *asked_for()]
+    names = arguments.names or [*TOGETHER, *unless_left_out()]
     LOGS.mkdir(parents=True, exist_ok=True)
     runner = Runner()
     signal.signal(signal.SIGTERM, lambda *_: runner.stop())

@@ -74,32 +74,34 @@ class Demo:
 
     # The acts.
 
-    def without(self) -> int:
-        """Count what stock behaviour takes."""
+    def without(self) -> list[str]:
+        """Ask for more than stock behaviour takes; give what runs."""
         self.lab.set_mode("observe")
         self.clear()
         steps.say("mode=observe: asking for four at once")
-        placed = self.place({f"stock-{n}": "pv" for n in range(4)})
-        self.clear()
+        placed = self.place({f"pv-stock-{n}": "pv" for n in range(4)})
         steps.say(f"without overcommit: {len(placed)}")
-        return len(placed)
+        return placed
 
-    def with_overcommit(self) -> int:
-        """Ask for more until the host refuses for good."""
+    def with_overcommit(self, running: Sequence[str] = ()) -> int:
+        """Ask for more until the host refuses for good; count all.
+
+        ``running`` are the names of those that are there before.
+        """
         self.lab.set_mode("overcommit")
-        kinds = [*OTHER_KINDS, *["pv"] * self.aim]
-        placed: list[str] = []
+        wanted = [*OTHER_KINDS, *["pv"] * self.aim]
+        placed = list(running)
         refused_since_s: float | None = None
         number = 0
         while len(placed) < self.aim:
-            count = min(2, self.aim - len(placed))
             names: dict[str, str] = {}
-            for _ in range(count):
-                kind = kinds[len(placed) + len(names)]
+            for kind in wanted[: min(2, self.aim - len(placed))]:
                 names[f"{kind}-{number}"] = kind
                 number += 1
             new = self.place(names)
             placed += new
+            for name in new:
+                wanted.remove(names[name])
             steps.say(f"{len(placed)} of {self.aim} run; {self._memory()}")
             if new:
                 refused_since_s = None
@@ -220,22 +222,20 @@ class Demo:
         )
         steps.say("agent killed; runs again")
 
-    def hunger(self) -> float:
-        """One needs memory, then all do, then the agent dies meanwhile.
-
-        Gives how long the one waited.
-        """
-        needy = self.pv_guests()[0]
+    def one_needs(self, needy: lab_guests.Guest) -> float:
+        """Let one need memory and give it back; tell how long it waited."""
         met_s = self.need(needy)
-        self.check_alive("after one needed memory")
         needy.stop_eating()
+        return met_s
+
+    def all_want_and_the_agent_dies(self) -> None:
+        """All need memory, and the agent is killed meanwhile."""
         self.all_want(90)
         self.check_alive("while all want everything")
         self.kill_agent()
         time.sleep(15)
         self.calm()
         self.check_alive("after SIGKILL of the agent")
-        return met_s
 
     @contextlib.contextmanager
     def watched(self) -> Iterator[None]:
@@ -292,11 +292,14 @@ def _each(
 
 def play(demo: Demo) -> dict[str, object]:
     """Play all acts; give the result."""
-    placed_without = demo.without()
+    placed_without = len(demo.without())
+    demo.clear()
     with demo.watched():
         placed_with = demo.with_overcommit()
         demo.remember()
-        met_s = demo.hunger()
+        met_s = demo.one_needs(demo.pv_guests()[0])
+        demo.check_alive("after one needed memory")
+        demo.all_want_and_the_agent_dies()
         return demo.result(placed_without, placed_with, met_s)
 
 

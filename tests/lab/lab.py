@@ -47,6 +47,7 @@ class Lab:
         self.dom0 = dom0.Dom0(settings, self.host)
         self.nova = lab_cloud.Cloud(settings)
         self._consoles: guests.Consoles | None = None
+        self._last_report = ""
 
     # Made and found.
 
@@ -204,16 +205,24 @@ class Lab:
     def restart_compute(self) -> None:
         """Start nova-compute anew and wait until Nova hears of it."""
         self.dom0.stop(dom0.COMPUTE)
-        before = self.nova.compute_reported_at()
+        self.start_compute()
+        self.wait_for_compute()
+
+    def start_compute(self) -> None:
+        """Start nova-compute, which must not run."""
+        self._last_report = self.nova.compute_reported_at()
         self.dom0.restart(dom0.COMPUTE)
-        log = paths.logs() / "dom0.log"
+
+    def wait_for_compute(self) -> None:
+        """Wait until Nova has heard of the nova-compute started last."""
         steps.wait_until(
             "nova-compute",
-            lambda: self.nova.compute_reported_at() > before,
+            lambda: self.nova.compute_reported_at() > self._last_report,
             400,
-            log,
+            paths.logs() / "dom0.log",
             pause_s=2,
         )
+        steps.say("nova-compute reports")
 
     def boot(self, name: str, kind: str = "pv") -> str:
         """Ask Nova for an instance of a kind; give its id."""
