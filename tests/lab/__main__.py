@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""python -m tests.lab up | ssh | status | down | demo | check"""
+"""python -m tests.lab up|ssh|status|down|demo|check|self-balloon"""
 
 import argparse
 import os
@@ -50,6 +50,12 @@ def _check(arguments: list[str]) -> int:
     return check.main(arguments)
 
 
+def _self_balloon(arguments: list[str]) -> int:
+    from tests.lab import selfballoon
+
+    return selfballoon.main(arguments)
+
+
 _COMMANDS = {
     "up": _up,
     "ssh": _ssh,
@@ -57,6 +63,7 @@ _COMMANDS = {
     "down": _down,
     "demo": _demo,
     "check": _check,
+    "self-balloon": _self_balloon,
 }
 
 

@@ -139,11 +139,22 @@ class GuestWorld:
         script.write_text(_BALLOON)
         script.chmod(0o755)
         self.at(0)
+        self.built_for(size_kib)
         subprocess.run(["./balloon.sh", "0"], cwd=self.root, check=True)
         self.environment |= {
             "NXO_SELF_BALLOON": "yes",
             "NXO_BALLOON": str(self.root / "balloon"),
         }
+
+    def built_for(self, *zones_kib: int) -> None:
+        """Say how much is in each of its zones, in the balloon or not."""
+        (self.root / "proc" / "zoneinfo").write_text(
+            "".join(
+                f"Node 0, zone X\n        present  {kib // 4}\n"
+                "        managed  7\n"
+                for kib in zones_kib
+            )
+        )
 
     def host_sets(self, second: int, kib: int) -> None:
         """Let the host set target and cap, as libxl does, at a time."""

@@ -180,6 +180,16 @@ class HostsCapTest(PublisherTestCase):
                 # And takes what is allowed in the end
                 self.assertGreater(guest.sizes[-1], 600 * MIB)
 
+    def test_it_never_asks_for_more_than_it_was_built_for(self) -> None:
+        # Given a guest that lacks more than the host will ever give
+        for shell in guest_world.SHELLS:
+            with self.each_shell(shell) as guest:
+                guest.balloon(GIB, {0: 100 * MIB, 5: 3 * GIB})
+                guest.run(shell, looks=45)
+                # Then it has its kernel take all there is, and no more
+                self.assertEqual(GIB, max(guest.targets))
+                self.assertEqual({GIB}, set(guest.targets[-30:]))
+
     def test_when_told_to_end_it_gives_the_balloon_back(self) -> None:
         # Given a guest that has shrunk by itself
         for shell in guest_world.SHELLS:
@@ -201,14 +211,7 @@ class SizeTest(PublisherTestCase):
         for shell in guest_world.SHELLS:
             with self.each_shell(shell) as guest:
                 guest.balloon(GIB, {0: 1})
-                zones = (4 * MIB, GIB - 4 * MIB, 3 * GIB)
-                (guest.root / "proc" / "zoneinfo").write_text(
-                    "".join(
-                        f"Node 0, zone X\n        present  {kib // 4}\n"
-                        "        managed  7\n"
-                        for kib in zones
-                    )
-                )
+                guest.built_for(4 * MIB, GIB - 4 * MIB, 3 * GIB)
                 guest.run(shell, looks=50)
                 # Then it keeps the floor of 4 GiB
                 least_kib = floor.floor_kib(4 * GIB, 0.0)
