@@ -109,6 +109,8 @@ class TrackedGuest:
         if domain.metadata != self.domain.metadata:
             self.floor_kib = _floor_kib(domain, settings.floor_share)
         self.domain = domain
+        if sample is not None:
+            self._observe(sample, settings)
         before = self.progress.status
         self.progress = advance(
             self.progress,
@@ -116,12 +118,10 @@ class TrackedGuest:
             domain.actual_kib,
             now_s,
             settings.progress,
-            may_rest_below=self.balloons_itself,
+            may_rest_below=self._may_rest_below,
         )
         if self.progress.status is not before:
             self.status_s = now_s
-        if sample is not None:
-            self._observe(sample, settings)
         self._judge()
         if self.starved:
             self.starved_s += elapsed_s
@@ -155,6 +155,17 @@ class TrackedGuest:
             flavor_kib=self.domain.flavor_kib,
             floor_kib=self.floor_kib,
         )
+
+    @property
+    def _may_rest_below(self) -> bool:
+        """Whether less than its target may be its own choice.
+
+        Who was found so, and hasn't spoken yet, may be one that moves its
+        own balloon.
+        """
+        if self.sample is not None:
+            return self.balloons_itself
+        return self.last_move is None and not self.silent_from_birth
 
     @property
     def left_kib(self) -> int:

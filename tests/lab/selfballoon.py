@@ -150,7 +150,7 @@ class SelfBalloon:
             lambda: bool(self._status(guest).get("balloons_itself")),
             RECOGNISED_WITHIN_S,
         )
-        steps.say(self._explained(guest))
+        self._explain(guest)
         status = self._status(guest)
         if status["status"] != "settled":
             self.faults.append(f"its status is {status['status']}")
@@ -168,9 +168,12 @@ class SelfBalloon:
                 return dict(one)
         return {}
 
-    def _explained(self, guest: lab_guests.Guest) -> str:
+    def _explain(self, guest: lab_guests.Guest) -> None:
         tool = "/opt/nova/bin/nova-xen-overcommit explain"
-        return "\n" + self.lab.ssh(f"{tool} {guest.domain}")
+        told = self.lab.ssh(f"{tool} {guest.domain}")
+        steps.say(f"the agent explains:\n{told}")
+        if "moves its own balloon" not in told:
+            self.faults.append("explain doesn't tell that it does so")
 
     def makes_room(self, guest: lab_guests.Guest) -> None:
         """Start as many as fit the host beside it, and one more."""

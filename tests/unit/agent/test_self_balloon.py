@@ -198,6 +198,18 @@ class SelfBalloonTest(unittest.TestCase):
         self.assertIs(Status.SETTLED, self.tracked().progress.status)
         self.assertEqual([], self.host.calls)
 
+    def test_an_agent_started_anew_waits_for_its_word(self) -> None:
+        # Given its publisher is slow to speak when the agent is back
+        self.harness.restart()
+        self.guest.silent = True
+        self.harness.run(40)
+        # Then it isn't taken for one that doesn't obey
+        self.assertIs(Status.SETTLED, self.tracked().progress.status)
+        self.assertEqual([], self.host.calls)
+        # But not for ever
+        self.harness.run(180)
+        self.assertIs(Status.UNCOOPERATIVE, self.tracked().progress.status)
+
     def test_who_ends_it_is_ballooned_by_the_agent_again(self) -> None:
         # Given its publisher is started without that, which first lets the
         # balloon go back

@@ -43,6 +43,11 @@ class ProgressTest(unittest.TestCase):
         self.assertIs(Status.STUCK, self.see_cap(300, 500, 5))
         self.assertIs(Status.UNCOOPERATIVE, self.see_cap(300, 500, 15))
 
+    def test_below_what_is_no_mere_cap_any_more_it_is_watched(self) -> None:
+        self.assertIs(Status.SETTLED, self.see_cap(500, 300, 9))
+        self.assertIs(Status.MOVING, self.see(500, 300, 1))
+        self.assertIs(Status.STUCK, self.see(500, 300, 5))
+
     def see_cap(self, cap_mib: int, actual_mib: int, after_s: float) -> Status:
         self.now_s += after_s
         self.state = progress.advance(
