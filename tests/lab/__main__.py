@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""python -m tests.lab up|ssh|status|down|demo|check|self-balloon"""
+"""python -m tests.lab up | ssh | status | down | demo | check"""
 
 import argparse
 import os
@@ -38,6 +38,12 @@ def _down(arguments: list[str]) -> int:
     return 0
 
 
+def _self_balloon(arguments: list[str]) -> int:
+    from tests.lab import selfballoon
+
+    return selfballoon.main(arguments)
+
+
 def _demo(arguments: list[str]) -> int:
     from tests.lab import demo
 
@@ -50,20 +56,14 @@ def _check(arguments: list[str]) -> int:
     return check.main(arguments)
 
 
-def _self_balloon(arguments: list[str]) -> int:
-    from tests.lab import selfballoon
-
-    return selfballoon.main(arguments)
-
-
 _COMMANDS = {
     "up": _up,
     "ssh": _ssh,
     "status": _status,
     "down": _down,
+    "self-balloon": _self_balloon,
     "demo": _demo,
     "check": _check,
-    "self-balloon": _self_balloon,
 }
 
 
