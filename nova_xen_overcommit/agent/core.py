@@ -228,6 +228,9 @@ class Agent:
         with self._lock:
             status = self._status
         return self._counted(status) | {
+            "left_kib": sum(
+                guest.left_kib for guest in self._balancer.guests.values()
+            ),
             "pass_ago_s": round(now_s - self._passed_s, 1),
             "failing_sensors": sorted(self._balancer.failing_sensors),
             "starts": [

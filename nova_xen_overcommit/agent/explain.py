@@ -81,6 +81,7 @@ def _observation(guest: TrackedGuest, now_s: float) -> dict[str, Any] | None:
         "swap_free_kib": sample.swap_free_kib,
         "swap_in_kib": sample.swap_in_kib,
         "psi_some_us": sample.psi_some_us,
+        "self_more_kib": sample.self_more_kib,
     }
 
 
@@ -131,6 +132,8 @@ def _status(
         "offset_kib": guest.progress.offset_kib,
         "starved": guest.starved,
         "starved_s": _round(guest.starved_s),
+        "balloons_itself": guest.balloons_itself,
+        "left_kib": guest.left_kib,
         "counts_in_full": guest.in_full(settings.warm_up_s),
     }
 

@@ -26,6 +26,8 @@ from nova_xen_overcommit.policy.sample import MemorySample
 BOOT_GRACE_S = 180.0
 # Less than this from one pass to the next is no step of a balloon.
 _JITTER_KIB = 512
+# How far above its choice the cap of a guest is that moves its own balloon.
+_CAP_MARK_KIB = 1024
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -43,6 +45,8 @@ class TrackedGuest:
 
     ``held`` says why its client wants it left alone, "" when it doesn't.
     ``shrank_s`` is when it was last seen with less than before.
+    ``balloons_itself`` says that its target is but a cap, below which it
+    does as it wants; it may have fallen silent since it said so.
     ``restart_kib`` is what it comes back with when it reboots, 0 as long
     as that was not said. ``sensor`` names whose sample it is;
     ``decision`` is what was decided in the last pass, ``limits`` what kept
@@ -65,6 +69,7 @@ class TrackedGuest:
     restart_kib: int = 0
     speaks: bool = False
     starved: bool = False
+    balloons_itself: bool = False
     frozen: Limit | None = Limit.NO_DATA
     demand_kib: int = 0
     sensor: str = ""
@@ -104,6 +109,8 @@ class TrackedGuest:
         if domain.metadata != self.domain.metadata:
             self.floor_kib = _floor_kib(domain, settings.floor_share)
         self.domain = domain
+        if sample is not None:
+            self._observe(sample, settings)
         before = self.progress.status
         self.progress = advance(
             self.progress,
@@ -111,11 +118,10 @@ class TrackedGuest:
             domain.actual_kib,
             now_s,
             settings.progress,
+            may_rest_below=self._may_rest_below,
         )
         if self.progress.status is not before:
             self.status_s = now_s
-        if sample is not None:
-            self._observe(sample, settings)
         self._judge()
         if self.starved:
             self.starved_s += elapsed_s
@@ -127,6 +133,7 @@ class TrackedGuest:
         if rests and sample is self.sample:
             return
         self.sample = sample
+        self.balloons_itself = sample.self_more_kib is not None
         self.demand = observe(
             demand, self._observation(sample), settings.demand
         )
@@ -150,12 +157,31 @@ class TrackedGuest:
         )
 
     @property
+    def _may_rest_below(self) -> bool:
+        """Whether less than its target may be its own choice.
+
+        Who was found so, and hasn't spoken yet, may be one that moves its
+        own balloon.
+        """
+        if self.sample is not None:
+            return self.balloons_itself
+        return self.last_move is None and not self.silent_from_birth
+
+    @property
+    def left_kib(self) -> int:
+        """What it left free below its cap, and may take without asking."""
+        return max(0, self.to_come_kib) if self.balloons_itself else 0
+
+    @property
     def _felt_last_step(self) -> bool:
         """Whether it has spoken since it last lost memory.
 
         Until then its figures say how it was before, and the next step
-        down would be taken blindly.
+        down would be taken blindly. Who has left some of what it may have
+        feels nothing when that is taken.
         """
+        if self.left_kib > _CAP_MARK_KIB:
+            return True
         return self.sample is not None and self.sample.time_s > self.shrank_s
 
     @property
@@ -229,9 +255,23 @@ class TrackedGuest:
     @property
     def _wanted_kib(self) -> int:
         """Its demand without the bounds of floor and flavor."""
-        if self.speaks and self.demand is not None:
-            return self.demand.wanted_kib
-        return self.domain.flavor_kib
+        if not self.speaks or self.demand is None:
+            return self.domain.flavor_kib
+        if self.balloons_itself:
+            return self._cap_for(self.demand.wanted_kib)
+        return self.demand.wanted_kib
+
+    def _cap_for(self, wish_kib: int) -> int:
+        """Give the cap for a guest that wants so much.
+
+        libxl sets a guest's target and what it may have at most together,
+        so its kernel takes each cap for its target. The guest knows it for
+        the host's by its being none that it chose itself: hence a cap is a
+        little above the choice, and stays while it is.
+        """
+        if 0 <= self.target_kib - wish_kib <= _CAP_MARK_KIB:
+            return self.target_kib
+        return wish_kib + _CAP_MARK_KIB
 
     def planned(self) -> targets.Guest:
         """Give the planner's view."""
@@ -243,6 +283,7 @@ class TrackedGuest:
             floor_kib=self.floor_kib,
             actual_kib=self.domain.actual_kib,
             target_kib=self.target_kib,
+            left_kib=self.left_kib,
             demand_kib=self._wanted_kib,
             used_kib=used_kib,
             weight=self.domain.metadata.weight,
@@ -263,7 +304,7 @@ class TrackedGuest:
         if self.frozen or self.starved or not self.progress.cooperates:
             return 0
         least_kib = max(self.floor_kib, self.demand_kib)
-        return max(0, self.domain.actual_kib - least_kib)
+        return max(0, self.domain.actual_kib + self.left_kib - least_kib)
 
     @property
     def short_kib(self) -> int:

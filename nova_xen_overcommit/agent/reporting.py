@@ -28,7 +28,11 @@ _CALM_AFTER_S = 10.0
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Sums:
-    """The host's guests and starts in flight, added up; KiB."""
+    """The host's guests and starts in flight, added up; KiB.
+
+    ``left_kib`` is measured free, but is what guests that move their own
+    balloons may take back at any time.
+    """
 
     committed_kib: int
     floors_kib: int
@@ -38,6 +42,7 @@ class Sums:
     reclaimable_kib: int
     swap_kib: int
     overhead_kib: int
+    left_kib: int
 
     @classmethod
     def of(
@@ -62,6 +67,7 @@ class Sums:
             swap_kib=sum(g.domain.metadata.swap_kib for g in running)
             + sum(request.swap_kib for request in starting),
             overhead_kib=sum(g.domain.overhead_kib for g in running),
+            left_kib=sum(g.left_kib for g in running),
         )
 
 
@@ -141,7 +147,7 @@ class Reporter:
             physical_mib=memory.physical_kib // _KIB_PER_MIB,
             usable_mib=result.host.usable_kib // _KIB_PER_MIB,
             reserve_mib=_mib_up(settings.reserve_kib),
-            free_mib=memory.free_kib // _KIB_PER_MIB,
+            free_mib=max(0, memory.free_kib - sums.left_kib) // _KIB_PER_MIB,
             committed_mib=_mib_up(sums.committed_kib),
             promise_mib=promise_kib // _KIB_PER_MIB,
             floors_mib=_mib_up(sums.floors_kib + sums.overhead_kib),
@@ -237,6 +243,8 @@ def describe_guest(guest: TrackedGuest, settings: Settings) -> dict[str, Any]:
         "starved": guest.starved,
         "starved_s": round(guest.starved_s, 1),
         "status": guest.progress.status.value,
+        "balloons_itself": guest.balloons_itself,
+        "left_kib": guest.left_kib,
         "hands_off": guest.hands_off,
         "in_full": guest.in_full(settings.warm_up_s),
         "reason": guest.reason,

@@ -36,7 +36,8 @@ def host(seen: Mapping[str, Any]) -> list[str]:
         "{guests} guests of {committed_mib} MiB in all need {demand_mib}, "
         "{idle_mib} are idle, {reclaimable_mib} could be taken".format(
             **report
-        ),
+        )
+        + _left(seen),
         "Promise {promise_mib} MiB".format(**report)
         + ", limited by {promise_bound}; guests lack {short_mib}, starts "
         "wait for {wanted_mib}; last pass {pass_ago_s} s ago".format(**seen),
@@ -47,6 +48,12 @@ def host(seen: Mapping[str, Any]) -> list[str]:
     if seen["complaint"]:
         lines.append(f"The last pass failed: {seen['complaint']}")
     return lines
+
+
+def _left(seen: Mapping[str, Any]) -> str:
+    """Say what guests have left that move their own balloons."""
+    left_mib = seen["left_mib"]
+    return f", {left_mib} of that left by themselves" if left_mib else ""
 
 
 def _start(start: Mapping[str, Any]) -> str:
@@ -110,6 +117,11 @@ def status(now: Mapping[str, Any]) -> str:
         text += "; rests {offset_mib} MiB beside its target".format(**now)
     if now["starved"]:
         text += "; starved, for {starved_s} s so far".format(**now)
+    if now["balloons_itself"]:
+        text += (
+            "\nmoves its own balloon: the target is the most it may have, "
+            "and leaves {left_mib} MiB of that".format(**now)
+        )
     if now["counts_in_full"]:
         text += "\nits whole flavor is reckoned with: {counts_in_full}".format(
             **now

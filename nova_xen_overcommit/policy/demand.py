@@ -12,6 +12,11 @@ and a slow average (Waldspurger, OSDI 2002). Swap-in, memory stall (PSI) and
 vanished head room mean that the guest is starved: it is then raised above
 what it has, and to its flavor when it happens twice in a row.
 
+A guest that moves its own balloon says itself what it wants, and that is its
+demand, bounded by floor and flavor like any other's. It says it as what it
+wants beyond what it has, since a guest's own figure of that differs from the
+hypervisor's by what is outside MemTotal.
+
 All sizes are KiB, all times seconds.
 """
 
@@ -74,6 +79,7 @@ class GuestDemand:
     used_kib: int
     fast_kib: float
     slow_kib: float
+    outside_kib: int
     unmanaged_kib: int
     head_room_kib: int
     raised_kib: float
@@ -94,9 +100,12 @@ class GuestDemand:
 
     @property
     def _base(self) -> str:
+        moves_its_own = self.sample.self_more_kib is not None
+        if moves_its_own and self.wanted_kib > self.raised_kib:
+            return "what it wants, as it moves its own balloon"
         recent_kib = max(self.fast_kib, self.slow_kib)
         base_kib = max(self.used_kib, recent_kib) + self.head_room_kib
-        if self.raised_kib > base_kib:
+        if moves_its_own or self.raised_kib > base_kib:
             return _RAISED_BY[min(self.starved_passes, STARVED_TWICE)]
         if recent_kib > self.used_kib:
             return "what it used lately, and head room"
@@ -112,7 +121,8 @@ def observe(
     """
     if before is not None and before.sample == seen.sample:
         return dataclasses.replace(before, actual_kib=seen.actual_kib)
-    unmanaged_kib = _unmanaged_kib(before, seen)
+    outside_kib = _outside_kib(before, seen)
+    unmanaged_kib = _unmanaged_kib(outside_kib, seen)
     used_kib = _used_kib(seen, unmanaged_kib)
     fast_kib, slow_kib = _averages(before, seen, used_kib, settings)
     room_kib = _head_room_kib(used_kib, settings)
@@ -120,6 +130,10 @@ def observe(
     starved_passes = _starved_passes(before, bool(reasons))
     base_kib = max(used_kib, fast_kib, slow_kib) + room_kib
     raised_kib = _raised_kib(before, seen, starved_passes, base_kib, settings)
+    if seen.sample.self_more_kib is not None:
+        # Its own word, unless it is starved all the same.
+        base_kib = _chosen_kib(seen.sample, outside_kib)
+        raised_kib = raised_kib if starved_passes else 0.0
     wanted_kib = math.ceil(max(base_kib, raised_kib))
     return GuestDemand(
         demand_kib=_bounded(wanted_kib, seen),
@@ -127,6 +141,7 @@ def observe(
         used_kib=used_kib,
         fast_kib=fast_kib,
         slow_kib=slow_kib,
+        outside_kib=outside_kib,
         unmanaged_kib=unmanaged_kib,
         head_room_kib=room_kib,
         raised_kib=raised_kib,
@@ -141,13 +156,27 @@ def _bounded(kib: int, seen: Observation) -> int:
     return min(seen.flavor_kib, max(seen.floor_kib, kib))
 
 
-def _unmanaged_kib(before: GuestDemand | None, seen: Observation) -> int:
+def _outside_kib(before: GuestDemand | None, seen: Observation) -> int:
+    """Give what it has outside MemTotal, measured while it rests."""
     rests = before is None or before.actual_kib == seen.actual_kib
     if before is not None and not rests:
-        return before.unmanaged_kib
+        return before.outside_kib
+    return max(0, seen.actual_kib - seen.sample.mem_total_kib)
+
+
+def _unmanaged_kib(outside_kib: int, seen: Observation) -> int:
     most_kib = int(seen.flavor_kib * _MAX_UNMANAGED_SHARE)
-    outside_kib = seen.actual_kib - seen.sample.mem_total_kib
-    return min(most_kib, max(0, outside_kib))
+    return min(most_kib, outside_kib)
+
+
+def _chosen_kib(sample: MemorySample, outside_kib: int) -> int:
+    """Give what a guest chose that moves its own balloon.
+
+    Its figures are of one moment, before its balloon moved; what the
+    hypervisor measures is of a later one.
+    """
+    had_kib = sample.mem_total_kib + outside_kib
+    return max(0, had_kib + (sample.self_more_kib or 0))
 
 
 def _used_kib(seen: Observation, unmanaged_kib: int) -> int:

@@ -81,15 +81,23 @@ def advance(
     actual_kib: int,
     now_s: float,
     settings: ProgressSettings,
+    may_rest_below: bool = False,
 ) -> Progress:
-    """Give the progress after a measurement of ``actual_kib``."""
+    """Give the progress after a measurement of ``actual_kib``.
+
+    ``may_rest_below``: the target is only the most that the guest may have,
+    so it has arrived wherever it is below.
+    """
     if target_kib != before.target_kib:
         before = _retargeted(before, target_kib, actual_kib, now_s)
-    elif actual_kib == before.actual_kib and before.status is Status.SETTLED:
-        # It rests, as most do. Its clock starts when it no longer does.
-        return before
     gap_kib = abs(actual_kib - before.expected_kib)
+    if may_rest_below and actual_kib < before.expected_kib:
+        gap_kib = 0
     if gap_kib <= settings.tolerance_kib:
+        settled = before.status is Status.SETTLED
+        if settled and actual_kib == before.actual_kib:
+            # It rests, as most do. Its clock starts when it no longer does.
+            return before
         return _settled(before, actual_kib, now_s, gap_kib)
     if before.status is Status.SETTLED:
         before = dataclasses.replace(before, progress_s=now_s)

@@ -12,7 +12,9 @@ class MemorySample:
     change, ``max_age_s`` how long this source's figures may be believed.
     ``swap_in_kib`` and ``psi_some_us`` are cumulative counters of the guest
     (KiB swapped in; microseconds stalled, PSI memory "some"), None where
-    the guest doesn't give them.
+    the guest doesn't give them. ``self_more_kib`` is what a guest that moves
+    its own balloon wants beyond what it has (negative: less), None for
+    others.
     """
 
     time_s: float
@@ -23,6 +25,7 @@ class MemorySample:
     swap_free_kib: int = 0
     swap_in_kib: int | None = None
     psi_some_us: int | None = None
+    self_more_kib: int | None = None
 
     @property
     def swap_used_kib(self) -> int:

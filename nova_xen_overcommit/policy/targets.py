@@ -39,7 +39,8 @@ class Guest:
     ``growable``: may be given memory. ``shrinkable``: memory may be taken
     from it now. Neither: it keeps its target. ``hold`` is the rule that
     forbids one or both. ``used_kib`` is the part of its demand that is in
-    use; ``demand_kib`` may lie beyond floor and flavor.
+    use; ``demand_kib`` may lie beyond floor and flavor. ``left_kib`` is what
+    a guest that moves its own balloon has left below its target.
     """
 
     uuid: str
@@ -54,6 +55,7 @@ class Guest:
     shrinkable: bool = True
     starved: bool = False
     hold: Limit | None = None
+    left_kib: int = 0
 
     @property
     def need_kib(self) -> int:
@@ -71,6 +73,11 @@ class Guest:
         if not self.shrinkable:
             return 0
         return max(0, self.target_kib - self.need_kib)
+
+    @property
+    def unused_kib(self) -> int:
+        """The part of this that nobody would have to yield."""
+        return min(self.left_kib, self.spare_kib)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -164,7 +171,30 @@ def _spared_by(guest: Guest, missing_kib: int) -> tuple[Limit, ...]:
 def _taken(
     guests: Sequence[Guest], missing_kib: int, dead_band_kib: int
 ) -> dict[str, int]:
-    """Give what each idle guest yields, in steps worth making.
+    """Give what each idle guest yields.
+
+    What guests have left by themselves goes first: it is free already, and
+    taking it moves no memory.
+    """
+    if missing_kib <= 0:
+        return {}
+    unused = {g.uuid: g.unused_kib for g in guests if g.unused_kib}
+    taken = _in_worthy_steps(missing_kib, unused, dead_band_kib)
+    missing_kib -= sum(taken.values())
+    yielded = _in_worthy_steps(
+        missing_kib,
+        {g.uuid: g.spare_kib - g.unused_kib for g in guests},
+        dead_band_kib,
+    )
+    for uuid, kib in yielded.items():
+        taken[uuid] = taken.get(uuid, 0) + kib
+    return taken
+
+
+def _in_worthy_steps(
+    missing_kib: int, spare: Mapping[str, int], dead_band_kib: int
+) -> dict[str, int]:
+    """Give what each yields of what it has to spare.
 
     The idlest yield first, and only so many that none is asked for less
     than the dead band: many tiny steps would all be damped away, and what
@@ -175,12 +205,12 @@ def _taken(
     missing_kib = max(missing_kib, dead_band_kib)
     donors: dict[str, int] = {}
     found_kib = 0
-    for guest in sorted(guests, key=lambda g: (-g.spare_kib, g.uuid)):
+    for uuid in sorted(spare, key=lambda key: (-spare[key], key)):
         enough = found_kib >= missing_kib
         if enough and (len(donors) + 1) * dead_band_kib > missing_kib:
             break
-        donors[guest.uuid] = guest.spare_kib
-        found_kib += guest.spare_kib
+        donors[uuid] = spare[uuid]
+        found_kib += spare[uuid]
     return apportion(missing_kib, donors)
 
 

@@ -38,6 +38,12 @@ def _down(arguments: list[str]) -> int:
     return 0
 
 
+def _self_balloon(arguments: list[str]) -> int:
+    from tests.lab import selfballoon
+
+    return selfballoon.main(arguments)
+
+
 def _demo(arguments: list[str]) -> int:
     from tests.lab import demo
 
@@ -61,6 +67,7 @@ _COMMANDS = {
     "ssh": _ssh,
     "status": _status,
     "down": _down,
+    "self-balloon": _self_balloon,
     "demo": _demo,
     "check": _check,
     "reaction": _reaction,

@@ -113,21 +113,21 @@ class XenHost:
 
     def put(self, files: Sequence[pathlib.Path], target: str) -> None:
         """Copy files into a directory of dom0."""
-        packed = subprocess.Popen(
-            ["tar", "-cf", "-"]
-            + [x for f in files for x in ("-C", str(f.parent), f.name)],
-            stdout=subprocess.PIPE,
-        )
+        names = [x for f in files for x in ("-C", str(f.parent), f.name)]
         unpack = f"mkdir -p {shlex.quote(target)} && tar -xf - -C "
-        done = subprocess.run(
-            self.command(unpack + shlex.quote(target)),
-            stdin=packed.stdout,
-            env=processes.environment(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if packed.wait() or done.returncode:
+        # Its output is closed in the end, or tar would wait for a reader.
+        with subprocess.Popen(
+            ["tar", "-cf", "-", *names], stdout=subprocess.PIPE
+        ) as packed:
+            done = subprocess.run(
+                self.command(unpack + shlex.quote(target)),
+                stdin=packed.stdout,
+                env=processes.environment(),
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        if packed.returncode or done.returncode:
             raise steps.LabError(f"copying to dom0 failed: {done.stderr}")
 
     def _ssh_answers(self) -> bool:

@@ -2,16 +2,19 @@
 """One simulated guest: memory, workload, and its faults as switches."""
 
 import dataclasses
+import math
 
 from nova_xen_overcommit.agent.hypervisor.base import Domain
 from nova_xen_overcommit.guest_metadata import GuestMetadata
 from nova_xen_overcommit.policy.sample import MemorySample
-from tests.simulator.memory import KERNEL_KIB, GuestMemory
+from tests.simulator.memory import KERNEL_KIB, MIB, GuestMemory
 from tests.simulator.workload import Course
 
 _MAX_AGE_S = 15.0
 # The share of its period in which an intermittent guest obeys.
 _OBEYS_SHARE = 0.2
+# How often a guest looks at itself that moves its own balloon.
+_LOOK_EVERY_S = 1.0
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -24,7 +27,8 @@ class SimulatedGuest(GuestMemory):
     ``busy`` and ``exempt`` (as the hypervisor calls it), ``fails_calls``
     (setMemory raises), ``slow_calls_s`` (its target takes that long to
     arrive), ``dies_at_call`` (vanishes in the midst of setMemory).
-    ``speaks_every_s`` 0 means that its figures are always new.
+    ``chosen_kib`` is what a guest chose that moves its own balloon, None for
+    others. ``speaks_every_s`` 0 means that its figures are always new.
     """
 
     uuid: str
@@ -45,6 +49,10 @@ class SimulatedGuest(GuestMemory):
     slow_calls_s: float = 0.0
     dies_at_call: bool = False
     restart_kib: int = 0
+    chosen_kib: int | None = None
+    looked_s: float = -math.inf
+    starved_looks: int = 0
+    seen_swap_in_kib: int = 0
     speaks_every_s: float = 0.0
     said: MemorySample | None = None
     said_free_kib: int = 0
@@ -53,7 +61,43 @@ class SimulatedGuest(GuestMemory):
     @property
     def gap_kib(self) -> int:
         """How far its balloon is from where it would rest."""
-        return self.target_kib + self.offset_kib - self.actual_kib
+        goal_kib = self.target_kib
+        if self.chosen_kib is not None:
+            goal_kib = min(goal_kib, self.chosen_kib)
+        return goal_kib + self.offset_kib - self.actual_kib
+
+    def told(self, target_kib: int) -> None:
+        """Take a target from the hypervisor; its kernel forgets its own."""
+        self.target_kib = target_kib
+        if self.chosen_kib is not None:
+            self.chosen_kib = target_kib
+
+    def look(self, now_s: float) -> None:
+        """Move its own balloon as the publisher does, if that is its way."""
+        if self.chosen_kib is None or now_s - self.looked_s < _LOOK_EVERY_S:
+            return
+        self.looked_s = now_s
+        used_kib = KERNEL_KIB + self.anon_kib + self.swapped_kib
+        room_kib = used_kib // 10 + 32 * MIB
+        need_kib = self._raised_kib(used_kib + room_kib, room_kib)
+        held_kib = min(self.chosen_kib, self.target_kib)
+        if need_kib > held_kib:
+            self.chosen_kib = need_kib
+        elif held_kib - need_kib > self.room_kib // 64:
+            self.chosen_kib = held_kib - (held_kib - need_kib) // 10
+
+    def _raised_kib(self, need_kib: int, room_kib: int) -> int:
+        """Give what it needs if it is starved."""
+        swaps_in = self.swap_in_kib > self.seen_swap_in_kib
+        self.seen_swap_in_kib = self.swap_in_kib
+        available_kib = max(0, self.room_kib - self.anon_kib)
+        if not swaps_in and available_kib >= room_kib // 4:
+            self.starved_looks = 0
+            return need_kib
+        self.starved_looks += 1
+        need_kib = max(need_kib, self.actual_kib * 3 // 2)
+        twice = self.starved_looks > 1
+        return max(need_kib, self.target_kib) if twice else need_kib
 
     def obeys(self, now_s: float) -> bool:
         """Whether its balloon moves at this moment."""
@@ -92,6 +136,11 @@ class SimulatedGuest(GuestMemory):
             swap_free_kib=self.swap_kib - self.swapped_kib,
             swap_in_kib=self.swap_in_kib,
             psi_some_us=self.psi_some_us,
+            self_more_kib=(
+                None
+                if self.chosen_kib is None
+                else self.chosen_kib - self.actual_kib
+            ),
         )
         self.said_free_kib = self.free_kib
         self.said_committed_kib = self.committed_kib

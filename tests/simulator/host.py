@@ -117,6 +117,7 @@ class SimulatedHost:
         for guest in self.guests.values():
             guest.work(now_s)
             guest.begin(seconds)
+            guest.look(now_s)
         self._move_balloons(int(self.speed_kib_s * seconds))
         for guest in self.guests.values():
             guest.live(seconds)
@@ -130,7 +131,7 @@ class SimulatedHost:
         self._slow = [call for call in self._slow if call[0] > now_s]
         for _due_s, uuid, target_kib in due:
             if uuid in self.guests:
-                self.guests[uuid].target_kib = target_kib
+                self.guests[uuid].told(target_kib)
 
     def _move_balloons(self, step_kib: int) -> None:
         now_s = self.clock.now_s
@@ -175,7 +176,7 @@ class SimulatedHost:
             due_s = self.clock.now_s + guest.slow_calls_s
             self._slow.append((due_s, guest.uuid, target_kib))
         else:
-            guest.target_kib = target_kib
+            guest.told(target_kib)
 
     def _count_down(self) -> None:
         if self.kill_after_calls is None:

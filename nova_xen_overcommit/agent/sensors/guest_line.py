@@ -46,6 +46,7 @@ class Figures:
     swap_free_kib: int = 0
     swap_in_kib: int | None = None
     psi_some_us: int | None = None
+    self_more_kib: int | None = None
 
 
 def parse_line(raw: bytes, flavor_kib: int) -> Figures:
@@ -67,6 +68,7 @@ def parse_line(raw: bytes, flavor_kib: int) -> Figures:
         swap_free_kib=_part(values, "swap_free_kib", "swap_total_kib"),
         swap_in_kib=_counter(values, "swap_in_kib"),
         psi_some_us=_counter(values, "psi_some_us"),
+        self_more_kib=_difference(values, "self_more_kib"),
     )
 
 
@@ -126,6 +128,15 @@ def _part(values: dict[str, int], part: str, whole: str) -> int:
 def _within(values: dict[str, int], name: str, limit: int) -> int:
     if not 0 <= values[name] <= limit:
         raise Implausible(f"{name} is {values[name]}, the limit {limit}")
+    return values[name]
+
+
+def _difference(values: dict[str, int], name: str) -> int | None:
+    """Give a figure that may be negative; None where it is absent."""
+    if name not in values:
+        return None
+    if abs(values[name]) > _MAX_KIB:
+        raise Implausible(f"{name} is {values[name]}")
     return values[name]
 
 

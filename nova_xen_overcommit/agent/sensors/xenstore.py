@@ -147,6 +147,7 @@ def dated(
         swap_free_kib=figures.swap_free_kib,
         swap_in_kib=figures.swap_in_kib,
         psi_some_us=figures.psi_some_us,
+        self_more_kib=figures.self_more_kib,
     )
 
 

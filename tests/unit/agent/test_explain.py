@@ -57,6 +57,7 @@ class AnswerTest(ExplainedTest):
                 "swap_free_kib": GIB,
                 "swap_in_kib": 0,
                 "psi_some_us": 0,
+                "self_more_kib": None,
             },
             told["observation"],
         )
@@ -93,6 +94,8 @@ class AnswerTest(ExplainedTest):
                 "offset_kib": 0,
                 "starved": False,
                 "starved_s": 0.0,
+                "balloons_itself": False,
+                "left_kib": 0,
                 "counts_in_full": "",
             },
             told["status"],

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A published need starts a pass at once, and nobody can abuse that."""
 
+import dataclasses
 import threading
 import time
 import unittest
@@ -76,6 +77,18 @@ class WouldLackTest(unittest.TestCase):
         guest = make_guest()
         guest.target_kib = GIB
         self.assertFalse(self.lacks(guest))
+
+    def test_a_guest_that_moves_its_own_balloon(self) -> None:
+        # Given one that uses nearly all it has, as it wants
+        for more_mib, lacks in ((0, False), (-50, False), (50, True)):
+            with self.subTest(more_mib=more_mib):
+                said = dataclasses.replace(
+                    make_sample(300 * MIB), self_more_kib=more_mib * MIB
+                )
+                # Then only its own word brings a pass
+                self.assertEqual(
+                    lacks, make_guest().would_lack(said, make_settings())
+                )
 
     def test_asking_changes_nothing(self) -> None:
         guest = make_guest()

@@ -30,6 +30,7 @@ LIES = st.builds(
     swap_free_kib=FIGURES,
     swap_in_kib=st.one_of(st.none(), st.integers(0, 2**60)),
     psi_some_us=st.one_of(st.none(), st.integers(0, 2**60)),
+    self_more_kib=st.one_of(st.none(), st.integers(-2 * GIB, 2 * GIB)),
 )
 
 
@@ -70,6 +71,10 @@ class World(RuleBasedStateMachine):
     @rule(guest=guests, lie=st.one_of(st.none(), LIES))
     def lies(self, guest: SimulatedGuest, lie) -> None:
         guest.lie = lie
+
+    @rule(guest=guests, on=st.booleans())
+    def moves_its_own_balloon(self, guest: SimulatedGuest, on: bool) -> None:
+        guest.chosen_kib = guest.target_kib if on else None
 
     @rule(
         guest=guests,

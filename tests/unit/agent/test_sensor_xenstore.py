@@ -62,8 +62,17 @@ class ParseLineTest(unittest.TestCase):
         self.assertIsNone(figures.psi_some_us)
         self.assertIsNone(figures.swap_in_kib)
 
+    def test_a_guest_that_moves_its_own_balloon(self) -> None:
+        for more_kib in (-(1 << 40), -1, 0, 77):
+            with self.subTest(more_kib=more_kib):
+                figures = guest_line.parse_line(
+                    line(self_more_kib=more_kib), FLAVOR_KIB
+                )
+                self.assertEqual(more_kib, figures.self_more_kib)
+
     def test_figures_of_a_later_publisher_are_skipped(self) -> None:
         figures = guest_line.parse_line(line(new_figure=7), FLAVOR_KIB)
+        self.assertIsNone(figures.self_more_kib)
         self.assertEqual(980332, figures.mem_total_kib)
 
     def test_edges_that_can_be_true(self) -> None:
@@ -86,6 +95,8 @@ class ParseLineTest(unittest.TestCase):
             ("swap_total_kib", line(swap_total_kib=(1 << 40) + 1)),
             ("swap_in_kib", line(swap_in_kib=-2)),
             ("psi_some_us", line(psi_some_us=1 << 63)),
+            ("self_more_kib", line(self_more_kib=(1 << 40) + 1)),
+            ("self_more_kib", line(self_more_kib=-(1 << 40) - 1)),
             ("seq", line(seq=-5)),
             ("no seq", line(seq=None)),
             ("no swap_total_kib", line(swap_total_kib=None)),
@@ -220,7 +231,7 @@ class SensorTest(SensorTestCase):
         self.assertIsNone(self.sample())
         # When it writes again
         self.now_s += 3
-        self.write(2, mem_available_kib=700000)
+        self.write(2, mem_available_kib=700000, self_more_kib=-77)
         # Then its figures date from when we saw it
         sample = self.sample()
         self.assertEqual(1003.0, sample.time_s)
@@ -229,6 +240,7 @@ class SensorTest(SensorTestCase):
         self.assertEqual(48572, sample.swap_used_kib)
         self.assertEqual(100, sample.swap_in_kib)
         self.assertEqual(5000, sample.psi_some_us)
+        self.assertEqual(-77, sample.self_more_kib)
 
     def test_a_guest_that_falls_silent_grows_old(self) -> None:
         # Given a guest that writes no more

@@ -63,6 +63,22 @@ class OneGuestTest(ToolTest):
             with self.subTest(line=line):
                 self.assertIn(f"| {line} ", table)
 
+    def test_a_guest_that_moves_its_own_balloon(self) -> None:
+        # Given a guest that needs about 500 MiB of its 1024
+        self.guest.chosen_kib = GIB
+        self.harness.run(60)
+        # Then that, and what it left free, is told
+        table = self.shown("explain", self.guest.name)
+        self.assertIn("what it wants, as it moves its own balloon", table)
+        self.assertRegex(
+            table,
+            r"\| moves its own balloon: the target is the most it may have, "
+            r"and leaves 4[67]\d MiB of that ",
+        )
+        self.assertRegex(
+            self.shown("explain"), r", 4[67]\d of that left by themselves\n"
+        )
+
     def test_json_has_all_figures_in_mib(self) -> None:
         told = json.loads(self.shown("explain", self.guest.uuid, "-f", "json"))
         self.assertEqual(

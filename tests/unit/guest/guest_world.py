@@ -25,6 +25,28 @@ read -r second < second
 second=$((second + 1))
 echo "$second" > second
 [ ! -d "proc.$second" ] || {{ rm proc; ln -s "proc.$second" proc; }}
+[ ! -x balloon.sh ] || ./balloon.sh "$second"
+[ ! -e "end.$second" ] || kill "$PPID"
+"""
+# The kernel's balloon on Xen: it goes to its target, as far as the host
+# allows, and the rest of the guest sees less or more memory.
+_BALLOON = """#!/bin/sh
+read -r target < balloon/target_kb
+[ ! -e "host.$1" ] || { read -r target < "host.$1"; cp "host.$1" allowed; }
+[ ! -e "allow.$1" ] || cp "allow.$1" allowed
+echo "$target" > balloon/target_kb
+echo "$1 $target" >> targets
+read -r allowed < allowed
+[ "$target" -le "$allowed" ] || target=$allowed
+echo "$target" > balloon/info/current_kb
+[ ! -e "used.$1" ] || cp "used.$1" used
+read -r used < used
+total=$((target - 65536)) available=$((target - 65536 - used))
+[ "$available" -ge 0 ] || available=0
+printf '%s\\n' "MemTotal: $total kB" "MemFree: 0 kB" \\
+    "MemAvailable: $available kB" "SwapTotal: 0 kB" \\
+    "SwapFree: 0 kB" > proc/meminfo
+echo "$1 $target" >> sizes
 """
 _RECORD = """#!/bin/sh
 read -r second < {root}/second
@@ -106,6 +128,56 @@ class GuestWorld:
             text = _PRESSURE.format(total=psi_us)
             (proc / "pressure" / "memory").write_text(text)
 
+    def balloon(self, size_kib: int, used: dict[int, int]) -> None:
+        """Give it a balloon; ``used`` says how much it uses from when on."""
+        (self.root / "balloon" / "info").mkdir(parents=True)
+        (self.root / "balloon" / "target_kb").write_text(f"{size_kib}\n")
+        (self.root / "allowed").write_text(f"{size_kib}\n")
+        for second, kib in used.items():
+            (self.root / f"used.{second}").write_text(f"{kib}\n")
+        script = self.root / "balloon.sh"
+        script.write_text(_BALLOON)
+        script.chmod(0o755)
+        self.at(0)
+        self.built_for(size_kib)
+        subprocess.run(["./balloon.sh", "0"], cwd=self.root, check=True)
+        self.environment |= {
+            "NXO_SELF_BALLOON": "yes",
+            "NXO_BALLOON": str(self.root / "balloon"),
+        }
+
+    def built_for(self, *zones_kib: int) -> None:
+        """Say how much is in each of its zones, in the balloon or not."""
+        (self.root / "proc" / "zoneinfo").write_text(
+            "".join(
+                f"Node 0, zone X\n        present  {kib // 4}\n"
+                "        managed  7\n"
+                for kib in zones_kib
+            )
+        )
+
+    def host_sets(self, second: int, kib: int) -> None:
+        """Let the host set target and cap, as libxl does, at a time."""
+        (self.root / f"host.{second}").write_text(f"{kib}\n")
+
+    def host_allows(self, second: int, kib: int) -> None:
+        """Let the host allow so much at a time, unheard by the guest."""
+        (self.root / f"allow.{second}").write_text(f"{kib}\n")
+
+    @property
+    def sizes(self) -> list[int]:
+        """What it had, second by second."""
+        return self._logged("sizes")
+
+    @property
+    def targets(self) -> list[int]:
+        """What its kernel's balloon aimed at, second by second."""
+        return self._logged("targets")
+
+    def _logged(self, name: str) -> list[int]:
+        lines = (self.root / name).read_text().splitlines()
+        return [int(line.split()[1]) for line in lines]
+
     def run(
         self, shell: Sequence[str], looks: int, **environment: str
     ) -> "Outcome":
@@ -119,7 +191,7 @@ class GuestWorld:
             },
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=120,
             check=True,
         )
         return Outcome(self.root / "record", ran.stderr)

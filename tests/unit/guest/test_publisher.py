@@ -3,6 +3,7 @@
 
 import contextlib
 import subprocess
+import tempfile
 import time
 import unittest
 from collections.abc import Iterator
@@ -278,6 +279,38 @@ class ShippedFilesTest(unittest.TestCase):
         shipped = guest_world.GUEST_DIR / "vendor-data.yaml"
         self.assertEqual(made, shipped.read_text())
 
+    def test_vendor_data_for_guests_that_move_their_own_balloons(self):
+        made = subprocess.run(
+            [str(guest_world.GUEST_DIR / "make-vendor-data"), "self-balloon"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        shipped = (guest_world.GUEST_DIR / "vendor-data.yaml").read_text()
+        changed = set(made.splitlines()) - set(shipped.splitlines())
+        self.assertEqual({"      NXO_SELF_BALLOON=yes"}, changed)
+
+    def test_the_openrc_script_hands_the_settings_on(self) -> None:
+        # Given its settings, in a directory of ours
+        with tempfile.TemporaryDirectory() as name:
+            settings = Path(name, "settings")
+            settings.write_text("NXO_SELF_BALLOON=yes\n")
+            script = (
+                guest_world.PUBLISHER.with_suffix(".openrc").read_text()
+            ).replace(
+                "/etc/default/nova-xen-overcommit-publisher", str(settings)
+            )
+            # When OpenRC reads the script and starts a process
+            for shell in guest_world.SHELLS:
+                told = subprocess.run(
+                    [*shell, "-c", f"{script}\nenv"],
+                    capture_output=True,
+                    text=True,
+                    check=True,
+                ).stdout
+                # Then that has them
+                self.assertIn("NXO_SELF_BALLOON=yes", told.splitlines())
+
     def test_vendor_data_carries_them_unchanged(self) -> None:
         import yaml
 
@@ -288,6 +321,8 @@ class ShippedFilesTest(unittest.TestCase):
             name = Path(entry["path"]).name
             if entry["path"].startswith("/etc/init.d"):
                 name += ".openrc"
+            if entry["path"].startswith("/etc/default"):
+                name += ".default"
             with self.subTest(name=name):
                 self.assertEqual(
                     (guest_world.GUEST_DIR / name).read_text(),

@@ -83,6 +83,53 @@ class CausesTest(unittest.TestCase):
             state.causes,
         )
 
+    def test_who_moves_its_own_balloon_says_what_it_wants(self) -> None:
+        for more_mib, demand_mib in ((100, 600), (-100, 400), (0, 500)):
+            with self.subTest(more_mib=more_mib):
+                # Given a guest that uses little and was starved
+                state = run(
+                    sample(0, 490),
+                    sample(1, 100, self_more_kib=more_mib * MIB),
+                )
+                # Then its own word counts
+                self.assertEqual(demand_mib * MIB, state.demand_kib)
+                self.assertEqual(
+                    ("what it wants, as it moves its own balloon",),
+                    state.causes,
+                )
+
+    def test_its_own_word_is_of_before_its_balloon_moved(self) -> None:
+        # Given a guest of 500 MiB with 60 MiB outside MemTotal
+        state = run(sample(0, 200, total_mib=440, self_more_kib=-10 * MIB))
+        self.assertEqual(490 * MIB, state.demand_kib)
+        # When it says that it gives 30 MiB more, and has when we measure
+        told = sample(1, 200, total_mib=430, self_more_kib=-30 * MIB)
+        state = demand.observe(state, seen(told, actual_mib=460), SETTINGS)
+        # Then it chose 460 MiB, not yet 30 less
+        self.assertEqual(460 * MIB, state.demand_kib)
+
+    def test_who_is_starved_gets_more_than_it_says(self) -> None:
+        state = run(
+            sample(0, 200, self_more_kib=0), sample(1, 497, self_more_kib=0)
+        )
+        self.assertEqual(750 * MIB, state.demand_kib)
+        self.assertEqual(
+            ("starved: more than it had", "only 3072 KiB available"),
+            state.causes,
+        )
+        state = demand.observe(
+            state, seen(sample(2, 498, self_more_kib=0)), SETTINGS
+        )
+        self.assertEqual(FLAVOR_KIB, state.demand_kib)
+
+    def test_its_own_word_is_bounded_too(self) -> None:
+        greedy = run(sample(0, 100, self_more_kib=1 << 40))
+        modest = run(sample(0, 100, self_more_kib=-(1 << 40)))
+        self.assertEqual(FLAVOR_KIB, greedy.demand_kib)
+        self.assertEqual(
+            (0, FLOOR_KIB), (modest.wanted_kib, modest.demand_kib)
+        )
+
     def test_what_is_wanted_has_no_bounds(self) -> None:
         small = run(sample(0, 10))
         self.assertEqual(
@@ -181,6 +228,7 @@ class DemandTest(unittest.TestCase):
                 st.integers(0, 10**9),
                 st.integers(0, 10**9),
                 st.one_of(st.none(), st.integers(0, 10**12)),
+                st.one_of(st.none(), st.integers(-(10**9), 10**9)),
                 st.integers(0, FLAVOR_KIB),
             ),
             min_size=1,
@@ -191,7 +239,7 @@ class DemandTest(unittest.TestCase):
         self, words
     ) -> None:
         state, time_s = None, 0
-        for later, total, available, swap, counter, actual in words:
+        for later, total, available, swap, counter, more, actual in words:
             time_s += later
             said = MemorySample(
                 time_s,
@@ -202,6 +250,7 @@ class DemandTest(unittest.TestCase):
                 swap // 2,
                 counter,
                 counter,
+                more,
             )
             state = demand.observe(
                 state,

@@ -33,6 +33,33 @@ class ProgressTest(unittest.TestCase):
         for actual_mib in range(498, 302, -2):
             self.assertIs(Status.MOVING, self.see(300, actual_mib, 4))
 
+    def test_below_a_mere_cap_a_guest_has_arrived(self) -> None:
+        for actual_mib in (500, 300, 100, 450):
+            with self.subTest(actual_mib=actual_mib):
+                self.assertIs(Status.SETTLED, self.see_cap(500, actual_mib, 9))
+
+    def test_above_a_cap_a_guest_is_watched_like_others(self) -> None:
+        self.assertIs(Status.MOVING, self.see_cap(300, 500, 4.9))
+        self.assertIs(Status.STUCK, self.see_cap(300, 500, 5))
+        self.assertIs(Status.UNCOOPERATIVE, self.see_cap(300, 500, 15))
+
+    def test_below_what_is_no_mere_cap_any_more_it_is_watched(self) -> None:
+        self.assertIs(Status.SETTLED, self.see_cap(500, 300, 9))
+        self.assertIs(Status.MOVING, self.see(500, 300, 1))
+        self.assertIs(Status.STUCK, self.see(500, 300, 5))
+
+    def see_cap(self, cap_mib: int, actual_mib: int, after_s: float) -> Status:
+        self.now_s += after_s
+        self.state = progress.advance(
+            self.state,
+            cap_mib * MIB,
+            actual_mib * MIB,
+            self.now_s,
+            SETTINGS,
+            may_rest_below=True,
+        )
+        return self.state.status
+
     def test_five_seconds_without_progress_is_stuck(self) -> None:
         self.see(300, 500, 0)
         self.assertIs(Status.MOVING, self.see(300, 500, 4.9))

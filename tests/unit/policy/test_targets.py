@@ -65,6 +65,23 @@ class EnoughForAllTest(unittest.TestCase):
             plan_mib(guests, host(128)),
         )
 
+    def test_what_guests_left_by_themselves_goes_first(self) -> None:
+        # Given a guest that has left 300 MiB and is giving 100 more
+        left = {"left_kib": 300 * MIB, "actual_kib": 400 * MIB}
+        guests = [guest("idle", 1024, 200), guest("left", 700, 300, **left)]
+        for wanted_mib, idle_mib, left_mib in (
+            (100, 1024, 600),
+            (300, 1024, 400),
+            # Then all that is idle, in proportion
+            (300 + 462, 612, 350),
+        ):
+            with self.subTest(wanted_mib=wanted_mib):
+                steps = dataclasses.replace(SETTINGS, max_step_kib=1 << 30)
+                self.assertEqual(
+                    {"idle": idle_mib, "left": left_mib},
+                    plan_mib(guests, host(128, wanted_mib=wanted_mib), steps),
+                )
+
     def test_the_reserve_is_refilled_from_idle_memory(self) -> None:
         self.assertEqual(
             {"idle": 896}, plan_mib([guest("idle", 1024, 200)], host(0))
