@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""python -m tests.lab up | ssh | status | down | demo | check | reaction"""
+"""Bring the lab up, use it, end it."""
 
 import argparse
 import os
