@@ -29,6 +29,8 @@ _STARVED_RAISE_SHARE = 0.5
 # A guest whose available memory is below this share of its head room has
 # no head room left.
 _EXHAUSTED_SHARE = 0.25
+# However large a guest is, with so much available it is not starved.
+_MOST_LAST_ROOM_KIB = 128 * 1024
 STARVED_TWICE = 2
 # By how many observations in a row found the guest starved.
 _RAISED_BY = (
@@ -46,6 +48,7 @@ class DemandSettings:
     head_room_kib: int = 32 * 1024
     rise_s: float = 2.0
     decay_s: float = 60.0
+    peak_memory_s: float = 3600.0
     psi_high_percent: float = 10.0
     swap_in_high_kib_s: int = 256
 
@@ -71,6 +74,9 @@ class GuestDemand:
 
     demand_kib: int
     wanted_kib: int
+    firm_kib: int
+    bare_kib: int
+    peak_kib: float
     used_kib: int
     fast_kib: float
     slow_kib: float
@@ -81,6 +87,11 @@ class GuestDemand:
     reasons: tuple[str, ...]
     sample: MemorySample
     actual_kib: int
+
+    @property
+    def hoped_kib(self) -> int:
+        """What it would use if it had a peak again, and head room."""
+        return int(self.peak_kib) + self.head_room_kib
 
     @property
     def starved(self) -> bool:
@@ -116,7 +127,9 @@ def observe(
     used_kib = _used_kib(seen, unmanaged_kib)
     fast_kib, slow_kib = _averages(before, seen, used_kib, settings)
     room_kib = _head_room_kib(used_kib, settings)
-    reasons = _starvation(before, seen, room_kib, settings)
+    reasons = _starvation(
+        before, seen, used_kib + room_kib, room_kib, settings
+    )
     starved_passes = _starved_passes(before, bool(reasons))
     base_kib = max(used_kib, fast_kib, slow_kib) + room_kib
     raised_kib = _raised_kib(before, seen, starved_passes, base_kib, settings)
@@ -124,6 +137,9 @@ def observe(
     return GuestDemand(
         demand_kib=_bounded(wanted_kib, seen),
         wanted_kib=wanted_kib,
+        firm_kib=used_kib + room_kib,
+        peak_kib=_peak_kib(before, seen, fast_kib, settings),
+        bare_kib=used_kib + _last_room_kib(room_kib),
         used_kib=used_kib,
         fast_kib=fast_kib,
         slow_kib=slow_kib,
@@ -177,6 +193,20 @@ def _averages(
     return fast_kib, max(fast_kib, calm_kib)
 
 
+def _peak_kib(
+    before: GuestDemand | None,
+    seen: Observation,
+    fast_kib: float,
+    settings: DemandSettings,
+) -> float:
+    if before is None or before.peak_kib <= fast_kib:
+        return fast_kib
+    elapsed_s = _elapsed_s(before, seen)
+    return _approach(
+        before.peak_kib, fast_kib, elapsed_s, settings.peak_memory_s
+    )
+
+
 def _approach(
     value: float, goal: float, elapsed_s: float, constant_s: float
 ) -> float:
@@ -188,17 +218,26 @@ def _head_room_kib(used_kib: int, settings: DemandSettings) -> int:
     return int(used_kib * settings.head_room_share) + settings.head_room_kib
 
 
+def _last_room_kib(room_kib: int) -> int:
+    """Give the part of the head room below which a guest is starved."""
+    return min(int(room_kib * _EXHAUSTED_SHARE), _MOST_LAST_ROOM_KIB)
+
+
 def _starvation(
     before: GuestDemand | None,
     seen: Observation,
+    firm_kib: int,
     room_kib: int,
     settings: DemandSettings,
 ) -> tuple[str, ...]:
     reasons = []
     available_kib = seen.sample.mem_available_kib
-    if available_kib < room_kib * _EXHAUSTED_SHARE:
+    if available_kib < _last_room_kib(room_kib):
         reasons.append(f"only {available_kib} KiB available")
-    if before is not None:
+    # With room for all it has in swap it is on its way back: that takes
+    # time, and more memory wouldn't make it shorter.
+    recovers = seen.sample.swap_used_kib > 0 and firm_kib <= seen.actual_kib
+    if before is not None and not recovers:
         reasons.extend(_rates(before, seen, settings))
     return tuple(reasons)
 
@@ -248,4 +287,5 @@ def _raised_kib(
     if before is None or before.raised_kib <= base_kib:
         return 0.0
     elapsed_s = _elapsed_s(before, seen)
-    return _approach(before.raised_kib, base_kib, elapsed_s, settings.decay_s)
+    # It has what it uses: what was raised blindly has done its work.
+    return _approach(before.raised_kib, base_kib, elapsed_s, settings.rise_s)

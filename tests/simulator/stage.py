@@ -15,7 +15,7 @@ _ROUNDING_S = 1e-6
 
 def start_kib(flavor_kib: int) -> int:
     """Give the least a guest starts with, by the options' defaults."""
-    least_kib = floor.floor_kib(flavor_kib, 0.1)
+    least_kib = floor.floor_kib(flavor_kib, 0.02)
     return floor.start_kib(flavor_kib, least_kib, 0.25)
 
 

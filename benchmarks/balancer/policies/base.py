@@ -19,7 +19,7 @@ from tests.simulator.host import SimulatedHost
 from tests.simulator.memory import MIB
 from tests.simulator.stage import News, Waiting
 
-_FLOOR_SHARE = 0.1
+_FLOOR_SHARE = 0.02
 # A change below this isn't one: less than the balloon's own granularity.
 _LEAST_CHANGE_KIB = 256
 # Without so much free, starts of domains fail on Xen.
