@@ -44,7 +44,8 @@ class TrackedGuest:
     ``held`` says why its client wants it left alone, "" when it doesn't.
     ``shrank_s`` is when it was last seen with less than before, ``felt_kib``
     what it had when it last spoke. Until ``cool_until_s`` it may be about
-    to use what it was given above ``cool_kib``.
+    to use what it was given above ``cool_kib``. ``firm_need_kib`` is the
+    part of its demand that is no foresight.
     ``restart_kib`` is what it comes back with when it reboots, 0 as long
     as that was not said. ``sensor`` names whose sample it is;
     ``decision`` is what was decided in the last pass, ``limits`` what kept
@@ -71,6 +72,7 @@ class TrackedGuest:
     starved: bool = False
     frozen: Limit | None = Limit.NO_DATA
     demand_kib: int = 0
+    firm_need_kib: int = 0
     sensor: str = ""
     decision: targets.Decision | None = None
     limits: tuple[Limit, ...] = ()
@@ -89,6 +91,7 @@ class TrackedGuest:
             first_seen_s=now_s,
             target_kib=asked_kib,
             demand_kib=domain.flavor_kib,
+            firm_need_kib=domain.flavor_kib,
             progress=start(asked_kib, domain.actual_kib, now_s),
             now_s=now_s,
             status_s=now_s,
@@ -145,8 +148,10 @@ class TrackedGuest:
         self.frozen = self._why_frozen()
         if self.speaks and demand is not None:
             self.demand_kib = demand.demand_kib
+            firm_kib = max(self.floor_kib, demand.firm_kib)
+            self.firm_need_kib = min(self.demand_kib, firm_kib)
         else:
-            self.demand_kib = self.domain.flavor_kib
+            self.demand_kib = self.firm_need_kib = self.domain.flavor_kib
 
     def _observation(self, sample: MemorySample) -> Observation:
         return Observation(
@@ -255,14 +260,6 @@ class TrackedGuest:
             return self.demand.wanted_kib
         return self.domain.flavor_kib
 
-    @property
-    def firm_need_kib(self) -> int:
-        """The part of its demand that is no foresight."""
-        if not self.speaks or self.demand is None:
-            return self.demand_kib
-        firm_kib = max(self.floor_kib, self.demand.firm_kib)
-        return min(self.demand_kib, firm_kib)
-
     def planned(self) -> targets.Guest:
         """Give the planner's view."""
         hold, known = self.hold, self.demand
@@ -296,17 +293,14 @@ class TrackedGuest:
         """What a start could take from it, once its cool-down is over."""
         if self.frozen or self.starved or not self.progress.cooperates:
             return 0
-        least_kib = max(self.floor_kib, self.firm_need_kib)
-        return max(0, self.domain.actual_kib - least_kib)
+        return max(0, self.domain.actual_kib - self.firm_need_kib)
 
     @property
     def short_kib(self) -> int:
         """What is missing to its firm need, whether to be had or not."""
         if self.frozen or not self.progress.cooperates:
             return 0
-        domain = self.domain
-        firm_kib = max(self.floor_kib, self.firm_need_kib)
-        return max(0, min(domain.flavor_kib, firm_kib) - self.target_kib)
+        return max(0, self.firm_need_kib - self.target_kib)
 
     @property
     def to_come_kib(self) -> int:

@@ -62,7 +62,7 @@ class Sums:
             + sum(starts.floor_of(r, settings) for r in starting),
             demand_kib=sum(g.demand_kib for g in running),
             full_kib=flying_kib + sum(g.domain.flavor_kib for g in full),
-            idle_kib=sum(g.idle_kib for g in running if not g.hands_off),
+            idle_kib=sum(g.idle_kib for g in running if not g.frozen),
             reclaimable_kib=sum(g.could_yield_kib for g in running),
             swap_kib=sum(g.domain.metadata.swap_kib for g in running)
             + sum(request.swap_kib for request in starting),

@@ -123,23 +123,29 @@ def observe(
     """
     if before is not None and before.sample == seen.sample:
         return dataclasses.replace(before, actual_kib=seen.actual_kib)
+    elapsed_s = _elapsed_s(before, seen)
     unmanaged_kib = _unmanaged_kib(before, seen)
     used_kib = _used_kib(seen, unmanaged_kib)
-    fast_kib, slow_kib = _averages(before, seen, used_kib, settings)
-    room_kib = _head_room_kib(used_kib, settings)
-    reasons = _starvation(
-        before, seen, used_kib + room_kib, room_kib, settings
+    fast_kib, slow_kib, peak_kib = _averages(
+        before, used_kib, elapsed_s, settings
     )
+    room_kib = _head_room_kib(used_kib, settings)
+    last_room_kib = _last_room_kib(room_kib)
+    reasons = _exhausted(seen, last_room_kib)
+    if before is not None and not _recovers(seen, used_kib + room_kib):
+        reasons += _rates(before, seen, elapsed_s, settings)
     starved_passes = _starved_passes(before, bool(reasons))
     base_kib = max(used_kib, fast_kib, slow_kib) + room_kib
-    raised_kib = _raised_kib(before, seen, starved_passes, base_kib, settings)
+    raised_kib = _raised_kib(
+        before, seen, starved_passes, base_kib, elapsed_s, settings
+    )
     wanted_kib = math.ceil(max(base_kib, raised_kib))
     return GuestDemand(
         demand_kib=_bounded(wanted_kib, seen),
         wanted_kib=wanted_kib,
         firm_kib=used_kib + room_kib,
-        peak_kib=_peak_kib(before, seen, fast_kib, settings),
-        bare_kib=used_kib + _last_room_kib(room_kib),
+        peak_kib=peak_kib,
+        bare_kib=used_kib + last_room_kib,
         used_kib=used_kib,
         fast_kib=fast_kib,
         slow_kib=slow_kib,
@@ -173,38 +179,29 @@ def _used_kib(seen: Observation, unmanaged_kib: int) -> int:
     return min(seen.flavor_kib, max(0, used_kib))
 
 
-def _elapsed_s(before: GuestDemand, seen: Observation) -> float:
+def _elapsed_s(before: GuestDemand | None, seen: Observation) -> float:
+    if before is None:
+        return 0.0
     return max(0.0, seen.sample.time_s - before.sample.time_s)
 
 
 def _averages(
     before: GuestDemand | None,
-    seen: Observation,
     used_kib: int,
+    elapsed_s: float,
     settings: DemandSettings,
-) -> tuple[float, float]:
+) -> tuple[float, float, float]:
+    """Give the fast average, the slow one, and the highest peak."""
     if before is None:
-        return float(used_kib), float(used_kib)
-    elapsed_s = _elapsed_s(before, seen)
+        return float(used_kib), float(used_kib), float(used_kib)
     fast_kib = _approach(before.fast_kib, used_kib, elapsed_s, settings.rise_s)
-    calm_kib = _approach(
+    slow_kib = _approach(
         before.slow_kib, fast_kib, elapsed_s, settings.decay_s
     )
-    return fast_kib, max(fast_kib, calm_kib)
-
-
-def _peak_kib(
-    before: GuestDemand | None,
-    seen: Observation,
-    fast_kib: float,
-    settings: DemandSettings,
-) -> float:
-    if before is None or before.peak_kib <= fast_kib:
-        return fast_kib
-    elapsed_s = _elapsed_s(before, seen)
-    return _approach(
+    peak_kib = _approach(
         before.peak_kib, fast_kib, elapsed_s, settings.peak_memory_s
     )
+    return fast_kib, max(fast_kib, slow_kib), max(fast_kib, peak_kib)
 
 
 def _approach(
@@ -223,39 +220,38 @@ def _last_room_kib(room_kib: int) -> int:
     return min(int(room_kib * _EXHAUSTED_SHARE), _MOST_LAST_ROOM_KIB)
 
 
-def _starvation(
-    before: GuestDemand | None,
-    seen: Observation,
-    firm_kib: int,
-    room_kib: int,
-    settings: DemandSettings,
-) -> tuple[str, ...]:
-    reasons = []
+def _exhausted(seen: Observation, last_room_kib: int) -> tuple[str, ...]:
     available_kib = seen.sample.mem_available_kib
-    if available_kib < _last_room_kib(room_kib):
-        reasons.append(f"only {available_kib} KiB available")
-    # With room for all it has in swap it is on its way back: that takes
-    # time, and more memory wouldn't make it shorter.
-    recovers = seen.sample.swap_used_kib > 0 and firm_kib <= seen.actual_kib
-    if before is not None and not recovers:
-        reasons.extend(_rates(before, seen, settings))
-    return tuple(reasons)
+    if available_kib >= last_room_kib:
+        return ()
+    return (f"only {available_kib} KiB available",)
+
+
+def _recovers(seen: Observation, firm_kib: int) -> bool:
+    """Whether it has room for all it has in swap.
+
+    It is on its way back then: that takes time, and more memory wouldn't
+    make it shorter.
+    """
+    return seen.sample.swap_used_kib > 0 and firm_kib <= seen.actual_kib
 
 
 def _rates(
-    before: GuestDemand, seen: Observation, settings: DemandSettings
-) -> list[str]:
-    elapsed_s = _elapsed_s(before, seen)
+    before: GuestDemand,
+    seen: Observation,
+    elapsed_s: float,
+    settings: DemandSettings,
+) -> tuple[str, ...]:
     if elapsed_s <= 0:
-        return []
-    reasons = []
+        return ()
+    reasons: tuple[str, ...] = ()
     swap_in = _grown(before.sample.swap_in_kib, seen.sample.swap_in_kib)
     if swap_in / elapsed_s >= settings.swap_in_high_kib_s:
-        reasons.append(f"swaps in {swap_in / elapsed_s:.0f} KiB/s")
+        reasons += (f"swaps in {swap_in / elapsed_s:.0f} KiB/s",)
     stalled_us = _grown(before.sample.psi_some_us, seen.sample.psi_some_us)
     percent = 100.0 * stalled_us / _US_PER_S / elapsed_s
     if percent >= settings.psi_high_percent:
-        reasons.append(f"stalls for memory {min(percent, 100.0):.0f} %")
+        reasons += (f"stalls for memory {min(percent, 100.0):.0f} %",)
     return reasons
 
 
@@ -277,6 +273,7 @@ def _raised_kib(
     seen: Observation,
     starved_passes: int,
     base_kib: float,
+    elapsed_s: float,
     settings: DemandSettings,
 ) -> float:
     if starved_passes >= STARVED_TWICE:
@@ -286,6 +283,5 @@ def _raised_kib(
         return max(raised_kib, before.raised_kib if before else 0.0)
     if before is None or before.raised_kib <= base_kib:
         return 0.0
-    elapsed_s = _elapsed_s(before, seen)
     # It has what it uses: what was raised blindly has done its work.
     return _approach(before.raised_kib, base_kib, elapsed_s, settings.rise_s)

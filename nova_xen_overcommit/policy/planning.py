@@ -16,7 +16,8 @@ class TargetSettings:
     idle_tax: float = 0.75
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+# A pass makes one for each guest, and frozen ones take twice as long.
+@dataclasses.dataclass(slots=True)
 class Guest:
     """A guest as the planner sees it; KiB.
 
@@ -89,7 +90,8 @@ class Host:
     wanted_kib: int = 0
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+# Not frozen for the same reason.
+@dataclasses.dataclass(slots=True)
 class Decision:
     """A target in KiB, why, and what kept it from being another.
 
