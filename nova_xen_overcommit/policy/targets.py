@@ -169,8 +169,11 @@ def _lazily(
     for guest in guests:
         goal_kib, target_kib = goals.kib[guest.uuid], guest.target_kib
         if guest.growable and target_kib < goal_kib:
+            lacks = target_kib < guest.need_kib
             wish = Decision(
-                goal_kib, "needs more than it has", _short_of(guest, goal_kib)
+                goal_kib,
+                "needs more than it has" if lacks else "had a peak before",
+                _short_of(guest, goal_kib),
             )
         elif guest.uuid in taken:
             target_kib -= taken[guest.uuid]

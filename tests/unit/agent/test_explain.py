@@ -66,6 +66,8 @@ class AnswerTest(ExplainedTest):
                 "demand_kib": 464 * MIB + room_kib,
                 "causes": ["what it uses, and head room"],
                 "wanted_kib": 464 * MIB + room_kib,
+                "firm_kib": 464 * MIB + room_kib,
+                "hoped_kib": 464 * MIB + room_kib,
                 "used_kib": 464 * MIB,
                 "fast_kib": 464 * MIB,
                 "slow_kib": 464 * MIB,

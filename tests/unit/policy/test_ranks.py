@@ -3,6 +3,7 @@
 
 import unittest
 
+from nova_xen_overcommit.policy import targets
 from tests.unit.policy.plans import EXACT, MIB, guest, host, plan_mib
 
 
@@ -65,6 +66,8 @@ class RanksTest(unittest.TestCase):
         ]
         found = plan_mib(guests, host(128), EXACT)
         self.assertEqual({"idle": 400, "had a peak": 600}, found)
+        plan = targets.plan(guests, host(128), EXACT)
+        self.assertEqual("had a peak before", plan["had a peak"].reason)
 
     def test_a_peak_of_long_ago_gives_way_to_a_late_one(self) -> None:
         guests = [
