@@ -235,7 +235,8 @@ would yield too slowly else. At 0 ``max_step_mib`` holds for all.
         mutable=True,
         help="""
 Seconds after a guest was given memory in which none is taken from it, since
-it may be about to use it; unless it doesn't even need what it had before.
+it may be about to use it; unless it doesn't even need what it had before
+that gift.
 """,
     ),
     cfg.FloatOpt(
@@ -302,9 +303,9 @@ starts.
         mutable=True,
         help="""
 Time constant in seconds with which a guest's highest use is forgotten. Who
-had a peak is likely to have another: idle memory that nobody needs goes back
-to such guests, up to their peaks. It is what others are given first, and no
-part of the demand that the promise is reckoned from.
+had a peak is likely to have another: idle memory that nobody needs goes to
+such guests, half of the way to their peaks. It is what others are given
+first, and no part of the demand that the promise is reckoned from.
 """,
     ),
     cfg.FloatOpt(

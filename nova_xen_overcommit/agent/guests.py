@@ -222,8 +222,6 @@ class TrackedGuest:
 
     def was_given(self, had_kib: int, cool_down_s: float) -> None:
         """Take note that it was given memory above ``had_kib``."""
-        if self.now_s < self.cool_until_s:
-            had_kib = min(had_kib, self.cool_kib)
         self.cool_kib = had_kib
         self.cool_until_s = self.now_s + cool_down_s
 
@@ -231,11 +229,11 @@ class TrackedGuest:
     def _cools_down(self) -> bool:
         """Whether it was given memory just now, and may be about to use it.
 
-        It isn't when it doesn't even need what it had before.
+        It isn't when it needs less than it had before that.
         """
         if self.now_s >= self.cool_until_s:
             return False
-        return self.firm_need_kib > self.cool_kib
+        return self.firm_need_kib >= self.cool_kib
 
     def in_full(self, warm_up_s: float) -> str:
         """Why it counts with its whole flavor, "" when it doesn't.

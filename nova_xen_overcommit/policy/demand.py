@@ -90,8 +90,12 @@ class GuestDemand:
 
     @property
     def hoped_kib(self) -> int:
-        """What it would use if it had a peak again, and head room."""
-        return int(self.peak_kib) + self.head_room_kib
+        """Half of the way from what it uses to its peak, and head room.
+
+        Not all of it: who never had a peak may have its first one.
+        """
+        above_kib = max(0, int(self.peak_kib) - self.used_kib)
+        return self.used_kib + above_kib // 2 + self.head_room_kib
 
     @property
     def starved(self) -> bool:

@@ -29,8 +29,8 @@ class Guest:
     Its demand in ranks, each beyond floor and flavor if it comes so:
     ``bare_kib`` is what it uses and a last rest of head room, ``firm_kib``
     that and all head room (None: all of its demand), ``demand_kib`` also
-    what it used lately or is given because it is starved, ``hoped_kib`` what
-    it used at its highest peak. ``used_kib`` is the part in use.
+    what it used lately or is given because it is starved, ``hoped_kib`` some
+    of what it used at its highest peak. ``used_kib`` is the part in use.
     """
 
     uuid: str

@@ -7,7 +7,7 @@ ranks, and one is served as far as the ranks before it leave something:
 1. what guests use, and head room (their firm needs);
 2. starts, and the host's reserve;
 3. foresight: what guests used lately, and the answer to starvation;
-4. hope: what guests used at their highest peak.
+4. hope: half of the way to what guests used at their highest peak.
 
 What is missing is taken from idle memory first, in proportion to what each
 guest has above all ranks, then from the last rank and so on; nothing is

@@ -27,7 +27,7 @@ class CoolDownTest(unittest.TestCase):
         return first, had_kib
 
     def test_none_is_taken_while_it_may_be_about_to_use_it(self) -> None:
-        first, had_kib = self.world(then_mib=400)
+        first, had_kib = self.world(then_mib=600)
         self.assertEqual(had_kib, first.target_kib)
 
     def test_unless_it_does_not_need_what_it_had_before(self) -> None:

@@ -323,9 +323,7 @@ class StepsTest(unittest.TestCase):
         harness.host.end(list(harness.host.guests.values())[1])
         idle.actual_kib = idle.target_kib = 300 * MIB
         idle.wants_kib = 600 * MIB
-        harness.run(10)
-        idle.wants_kib = 400 * MIB
-        harness.run(40)
+        harness.run(50)
         # When the reserve has to be refilled
         harness.host.start(flavor_kib=harness.host.free_kib - 64 * MIB)
         harness.agent.tick()
