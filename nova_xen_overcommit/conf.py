@@ -166,16 +166,19 @@ domain starts were seen to fail on Xen. Must be below ``reserve_mib``.
     ),
     cfg.FloatOpt(
         "floor_share",
-        default=0.1,
+        default=0.02,
         min=0.02,
         max=1.0,
         mutable=True,
         help="""
 Least share of its flavor that a guest is ever squeezed to. The floor is
 this share, or Xen's old minimum for the guest's size and what a kernel of
-today keeps for itself (170 MiB for a 1 GiB guest), whichever is more. The
-flavor extra spec ``xen_overcommit:floor_mb`` raises it for one flavor. The
-sum of floors bounds how many guests a host takes.
+today keeps for itself, whichever is more. The latter falls with the size
+from 17 % (170 MiB of 1 GiB) over 6 % (476 MiB of 8 GiB) to 2 % (1.4 GiB of
+64 GiB), and decides by default for nearly all guests: a tenth of a large
+guest is memory that idles while others are short. The flavor extra spec
+``xen_overcommit:floor_mb`` raises it for one flavor. The sum of floors
+bounds how many guests a host takes.
 """,
     ),
     cfg.FloatOpt(
@@ -208,9 +211,20 @@ that too.
         min=8,
         mutable=True,
         help="""
-Most memory in MiB taken from one guest in one step; the next step waits
-until the guest has followed. Bounds the harm of a wrong estimate.
-Giving has no such bound.
+Most memory in MiB taken from one guest before it has spoken again, unless
+``max_step_share`` of its flavor is more. Bounds the harm of a wrong
+estimate. Giving has no such bound.
+""",
+    ),
+    cfg.FloatOpt(
+        "max_step_share",
+        default=0.25,
+        min=0.0,
+        max=1.0,
+        mutable=True,
+        help="""
+The same as share of the guest's flavor, where that is more: large guests
+would yield too slowly else. At 0 ``max_step_mib`` holds for all.
 """,
     ),
     cfg.FloatOpt(
@@ -220,7 +234,9 @@ Giving has no such bound.
         max=3600,
         mutable=True,
         help="""
-Seconds after a guest was given memory in which none is taken from it.
+Seconds after a guest was given memory in which none is taken from it, since
+it may be about to use it; unless it doesn't even need what it had before
+that gift.
 """,
     ),
     cfg.FloatOpt(
@@ -275,6 +291,21 @@ A rise above the average counts at once; this is how soon it is forgotten.
         help="""
 Time constant in seconds with which demand falls when a guest uses less.
 Longer is gentler to guests with bursts, shorter frees idle memory sooner.
+What is held for a use that is over gives way to what others use and to
+starts.
+""",
+    ),
+    cfg.FloatOpt(
+        "peak_memory_s",
+        default=3600.0,
+        min=1.0,
+        max=86400,
+        mutable=True,
+        help="""
+Time constant in seconds with which a guest's highest use is forgotten. Who
+had a peak is likely to have another: idle memory that nobody needs goes to
+such guests, half of the way to their peaks. It is what others are given
+first, and no part of the demand that the promise is reckoned from.
 """,
     ),
     cfg.FloatOpt(

@@ -23,16 +23,15 @@ from nova_xen_overcommit.agent.hypervisor.base import (
 from nova_xen_overcommit.agent.reservations import Leases
 from nova_xen_overcommit.agent.sensors.base import GuestRef, Sensor
 from nova_xen_overcommit.agent.settings import Settings
-from nova_xen_overcommit.policy import targets
+from nova_xen_overcommit.policy import grants, targets
 from nova_xen_overcommit.policy.limits import Limit
 from nova_xen_overcommit.policy.progress import Status
 from nova_xen_overcommit.policy.sample import MemorySample
 
 LOG = logging.getLogger(__name__)
 
-# Smaller grants than this are put off until more has come free: each costs
-# a call to the hypervisor.
-_LEAST_GRANT_KIB = 4 * 1024
+# A guest that doesn't follow is left where it is, but for such a distance.
+_NEAR_KIB = 4 * 1024
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -121,7 +120,7 @@ class Balancer:
         plan = self._plan(host, wanted_kib, settings)
         if settings.moves:
             self._shrink(plan)
-            self._grow(plan, host, settings)
+            self._grow(plan, host, wanted_kib, settings)
         self._note(plan, settings)
         return self._result(self._view(memory, settings), wanted_kib)
 
@@ -278,7 +277,7 @@ class Balancer:
             lost = guest.progress.status is Status.UNCOOPERATIVE
             if lost and not guest.domain.busy and not guest.held:
                 actual_kib = guest.domain.actual_kib
-                if abs(guest.target_kib - actual_kib) > _LEAST_GRANT_KIB:
+                if abs(guest.target_kib - actual_kib) > _NEAR_KIB:
                     LOG.warning(
                         "Guest %s does not follow its target of %d KiB and "
                         "keeps its %d KiB",
@@ -300,18 +299,21 @@ class Balancer:
         self,
         plan: Mapping[str, targets.Decision],
         host: HostView,
+        wanted_kib: int,
         settings: Settings,
     ) -> None:
-        """Grant what is measured free, the neediest first."""
-        spendable_kib = host.spendable_kib
-        for guest, lack_kib in self._in_order_of_need(plan):
-            grant_kib = min(lack_kib, max(0, spendable_kib))
-            if grant_kib < min(lack_kib, _LEAST_GRANT_KIB):
-                continue
-            target_kib = guest.target_kib + grant_kib
-            if self._set(guest, target_kib, plan[guest.domain.uuid].reason):
-                spendable_kib -= grant_kib
-                guest.cool_until_s = guest.now_s + settings.cool_down_s
+        """Grant what is measured free."""
+        purse = grants.Purse(
+            spendable_kib=host.spendable_kib,
+            wanted_kib=wanted_kib,
+            reserve_kib=settings.reserve_kib - settings.slack_kib,
+        )
+        granted = grants.grants(self._wishes(plan), purse)
+        for uuid, grant_kib in granted.items():
+            guest = self.guests[uuid]
+            had_kib = guest.target_kib
+            if self._set(guest, had_kib + grant_kib, plan[uuid].reason):
+                guest.was_given(had_kib, settings.cool_down_s)
 
     def _note(
         self, plan: Mapping[str, targets.Decision], settings: Settings
@@ -329,23 +331,24 @@ class Balancer:
             else:
                 guest.limits += (Limit.NOT_FREE,)
 
-    def _in_order_of_need(
+    def _wishes(
         self, plan: Mapping[str, targets.Decision]
-    ) -> list[tuple[TrackedGuest, int]]:
-        lacking = []
+    ) -> list[grants.Wish]:
+        wishes = []
         for uuid, decision in plan.items():
             guest = self.guests[uuid]
             lack_kib = decision.target_kib - guest.target_kib
             if lack_kib > 0:
-                lacking.append((guest, lack_kib))
-        return sorted(
-            lacking,
-            key=lambda entry: (
-                not entry[0].starved,
-                -entry[1] / entry[0].domain.flavor_kib,
-                entry[0].domain.uuid,
-            ),
-        )
+                wishes.append(
+                    grants.Wish(
+                        uuid=uuid,
+                        lack_kib=lack_kib,
+                        firm_kib=guest.short_kib,
+                        flavor_kib=guest.domain.flavor_kib,
+                        starved=guest.starved,
+                    )
+                )
+        return wishes
 
     def _set(self, guest: TrackedGuest, target_kib: int, reason: str) -> bool:
         try:

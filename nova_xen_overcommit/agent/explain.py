@@ -94,6 +94,8 @@ def _demand(guest: TrackedGuest) -> dict[str, Any]:
         "demand_kib": known.demand_kib,
         "causes": list(known.causes),
         "wanted_kib": known.wanted_kib,
+        "firm_kib": guest.firm_need_kib,
+        "hoped_kib": known.hoped_kib,
         "used_kib": known.used_kib,
         "fast_kib": round(known.fast_kib),
         "slow_kib": round(known.slow_kib),

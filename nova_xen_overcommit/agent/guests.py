@@ -44,7 +44,10 @@ class TrackedGuest:
     """One guest. Sizes in KiB, times on the monotonic clock.
 
     ``held`` says why its client wants it left alone, "" when it doesn't.
-    ``shrank_s`` is when it was last seen with less than before.
+    ``shrank_s`` is when it was last seen with less than before, ``felt_kib``
+    what it had when it last spoke. Until ``cool_until_s`` it may be about
+    to use what it was given above ``cool_kib``. ``firm_need_kib`` is the
+    part of its demand that is no foresight.
     ``balloons_itself`` says that its target is but a cap, below which it
     does as it wants; it may have fallen silent since it said so.
     ``restart_kib`` is what it comes back with when it reboots, 0 as long
@@ -62,16 +65,19 @@ class TrackedGuest:
     sample: MemorySample | None = None
     now_s: float = 0.0
     cool_until_s: float = 0.0
+    cool_kib: int = 0
     held: str = ""
     reason: str = "just found"
     starved_s: float = 0.0
     shrank_s: float = -math.inf
+    felt_kib: int = 0
     restart_kib: int = 0
     speaks: bool = False
     starved: bool = False
     balloons_itself: bool = False
     frozen: Limit | None = Limit.NO_DATA
     demand_kib: int = 0
+    firm_need_kib: int = 0
     sensor: str = ""
     decision: targets.Decision | None = None
     limits: tuple[Limit, ...] = ()
@@ -90,6 +96,7 @@ class TrackedGuest:
             first_seen_s=now_s,
             target_kib=asked_kib,
             demand_kib=domain.flavor_kib,
+            firm_need_kib=domain.flavor_kib,
             progress=start(asked_kib, domain.actual_kib, now_s),
             now_s=now_s,
             status_s=now_s,
@@ -106,6 +113,9 @@ class TrackedGuest:
         elapsed_s, self.now_s = max(0.0, now_s - self.now_s), now_s
         if domain.actual_kib < self.domain.actual_kib - _JITTER_KIB:
             self.shrank_s = now_s
+        if sample is not self.sample:
+            # It may have spoken at any time since the last pass.
+            self.felt_kib = max(self.domain.actual_kib, domain.actual_kib)
         if domain.metadata != self.domain.metadata:
             self.floor_kib = _floor_kib(domain, settings.floor_share)
         self.domain = domain
@@ -145,8 +155,10 @@ class TrackedGuest:
         self.frozen = self._why_frozen()
         if self.speaks and demand is not None:
             self.demand_kib = demand.demand_kib
+            firm_kib = max(self.floor_kib, demand.firm_kib)
+            self.firm_need_kib = min(self.demand_kib, firm_kib)
         else:
-            self.demand_kib = self.domain.flavor_kib
+            self.demand_kib = self.firm_need_kib = self.domain.flavor_kib
 
     def _observation(self, sample: MemorySample) -> Observation:
         return Observation(
@@ -176,7 +188,7 @@ class TrackedGuest:
     def _felt_last_step(self) -> bool:
         """Whether it has spoken since it last lost memory.
 
-        Until then its figures say how it was before, and the next step
+        Until then its figures say how it was before, and a further step
         down would be taken blindly. Who has left some of what it may have
         feels nothing when that is taken.
         """
@@ -230,11 +242,24 @@ class TrackedGuest:
             return self.frozen or Limit.STUCK
         if not self.speaks:
             return Limit.NO_DATA if self.sample else Limit.NEVER_SPOKE
-        if not self._felt_last_step:
-            return Limit.NOT_FELT
         if self.starved:
             return Limit.STARVED
-        return Limit.COOL_DOWN if self.now_s < self.cool_until_s else None
+        return Limit.COOL_DOWN if self._cools_down else None
+
+    def was_given(self, had_kib: int, cool_down_s: float) -> None:
+        """Take note that it was given memory above ``had_kib``."""
+        self.cool_kib = had_kib
+        self.cool_until_s = self.now_s + cool_down_s
+
+    @property
+    def _cools_down(self) -> bool:
+        """Whether it was given memory just now, and may be about to use it.
+
+        It isn't when it needs less than it had before that.
+        """
+        if self.now_s >= self.cool_until_s:
+            return False
+        return self.firm_need_kib >= self.cool_kib
 
     def in_full(self, warm_up_s: float) -> str:
         """Why it counts with its whole flavor, "" when it doesn't.
@@ -275,8 +300,10 @@ class TrackedGuest:
 
     def planned(self) -> targets.Guest:
         """Give the planner's view."""
-        hold = self.hold
-        used_kib = self.demand.used_kib if self.demand else self.demand_kib
+        hold, known = self.hold, self.demand
+        # All that a guest wants that moves its own balloon is firm.
+        ranked = self.speaks and not self.balloons_itself
+        believed = known if ranked else None
         return targets.Guest(
             uuid=self.domain.uuid,
             flavor_kib=self.domain.flavor_kib,
@@ -285,12 +312,16 @@ class TrackedGuest:
             target_kib=self.target_kib,
             left_kib=self.left_kib,
             demand_kib=self._wanted_kib,
-            used_kib=used_kib,
+            used_kib=known.used_kib if known else self.demand_kib,
             weight=self.domain.metadata.weight,
             growable=not self.frozen and self.progress.cooperates,
             shrinkable=hold is None,
             starved=self.starved,
             hold=hold,
+            felt_kib=0 if self._felt_last_step else self.felt_kib,
+            hoped_kib=believed.hoped_kib if believed else 0,
+            firm_kib=believed.firm_kib if believed else None,
+            bare_kib=believed.bare_kib if believed else None,
         )
 
     @property
@@ -300,20 +331,18 @@ class TrackedGuest:
 
     @property
     def could_yield_kib(self) -> int:
-        """What could be taken from it, once its cool-down is over."""
+        """What a start could take from it, once its cool-down is over."""
         if self.frozen or self.starved or not self.progress.cooperates:
             return 0
-        least_kib = max(self.floor_kib, self.demand_kib)
-        return max(0, self.domain.actual_kib + self.left_kib - least_kib)
+        has_kib = self.domain.actual_kib + self.left_kib
+        return max(0, has_kib - self.firm_need_kib)
 
     @property
     def short_kib(self) -> int:
-        """What is missing to its need, whether it can be given or not."""
+        """What is missing to its firm need, whether to be had or not."""
         if self.frozen or not self.progress.cooperates:
             return 0
-        domain = self.domain
-        need_kib = min(domain.flavor_kib, max(self.floor_kib, self.demand_kib))
-        return max(0, need_kib - self.target_kib)
+        return max(0, self.firm_need_kib - self.target_kib)
 
     @property
     def to_come_kib(self) -> int:
@@ -334,9 +363,10 @@ class TrackedGuest:
             return False
         seen = self._observation(sample)
         demand = observe(self.demand, seen, settings.demand)
-        lack_kib = demand.demand_kib - self.target_kib
         if demand.starved:
-            return lack_kib > 0
+            return demand.demand_kib > self.target_kib
+        firm_kib = min(demand.demand_kib, demand.firm_kib)
+        lack_kib = max(self.floor_kib, firm_kib) - self.target_kib
         return lack_kib >= max(1, settings.targets.dead_band_kib)
 
 

@@ -3,7 +3,7 @@
 
 import dataclasses
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from nova_xen_overcommit import report
@@ -31,7 +31,8 @@ class Sums:
     """The host's guests and starts in flight, added up; KiB.
 
     ``left_kib`` is measured free, but is what guests that move their own
-    balloons may take back at any time.
+    balloons may take back at any time. ``floor_share`` is the share of their
+    flavors that the floors of its ballooned guests take.
     """
 
     committed_kib: int
@@ -43,6 +44,7 @@ class Sums:
     swap_kib: int
     overhead_kib: int
     left_kib: int
+    floor_share: float
 
     @classmethod
     def of(
@@ -62,13 +64,22 @@ class Sums:
             + sum(starts.floor_of(r, settings) for r in starting),
             demand_kib=sum(g.demand_kib for g in running),
             full_kib=flying_kib + sum(g.domain.flavor_kib for g in full),
-            idle_kib=sum(g.idle_kib for g in running if not g.hands_off),
+            idle_kib=sum(g.idle_kib for g in running if not g.frozen),
             reclaimable_kib=sum(g.could_yield_kib for g in running),
             swap_kib=sum(g.domain.metadata.swap_kib for g in running)
             + sum(request.swap_kib for request in starting),
             overhead_kib=sum(g.domain.overhead_kib for g in running),
             left_kib=sum(g.left_kib for g in running),
+            floor_share=_floor_share(running, settings),
         )
+
+
+def _floor_share(running: Iterable[TrackedGuest], settings: Settings) -> float:
+    ballooned = [g for g in running if not g.domain.exempt]
+    if not ballooned:
+        return settings.floor_share
+    floors_kib = sum(g.floor_kib for g in ballooned)
+    return floors_kib / sum(g.domain.flavor_kib for g in ballooned)
 
 
 def _floor_kib(guest: TrackedGuest) -> int:
@@ -209,7 +220,7 @@ class Reporter:
                 committed_kib=sums.committed_kib,
                 peak_kib=peak_kib,
                 floors_kib=sums.floors_kib + sums.overhead_kib,
-                floor_share=settings.floor_share,
+                floor_share=sums.floor_share,
                 max_ratio=settings.max_ratio,
                 swap_kib=sums.swap_kib
                 if settings.require_guest_swap

@@ -76,6 +76,7 @@ def _demand(options: cfg.ConfigOpts.GroupAttr) -> DemandSettings:
         head_room_kib=options.demand_head_room_mib * _KIB_PER_MIB,
         rise_s=options.demand_rise_s,
         decay_s=options.demand_decay_s,
+        peak_memory_s=options.peak_memory_s,
         psi_high_percent=options.psi_high_percent,
         swap_in_high_kib_s=options.swap_in_high_kib_s,
     )
@@ -85,5 +86,6 @@ def _targets(options: cfg.ConfigOpts.GroupAttr) -> TargetSettings:
     return TargetSettings(
         dead_band_kib=options.dead_band_mib * _KIB_PER_MIB,
         max_step_kib=options.max_step_mib * _KIB_PER_MIB,
+        max_step_share=options.max_step_share,
         idle_tax=options.idle_tax,
     )

@@ -34,6 +34,8 @@ _STARVED_RAISE_SHARE = 0.5
 # A guest whose available memory is below this share of its head room has
 # no head room left.
 _EXHAUSTED_SHARE = 0.25
+# However large a guest is, with so much available it is not starved.
+_MOST_LAST_ROOM_KIB = 128 * 1024
 STARVED_TWICE = 2
 # By how many observations in a row found the guest starved.
 _RAISED_BY = (
@@ -51,6 +53,7 @@ class DemandSettings:
     head_room_kib: int = 32 * 1024
     rise_s: float = 2.0
     decay_s: float = 60.0
+    peak_memory_s: float = 3600.0
     psi_high_percent: float = 10.0
     swap_in_high_kib_s: int = 256
 
@@ -72,10 +75,17 @@ class GuestDemand:
     ``demand_kib`` lies between floor and flavor, ``wanted_kib`` is the same
     without these bounds. ``starved_passes`` counts observations in a row in
     which the guest was starved, ``reasons`` says in words of what.
+    ``hoped_kib`` is what it gets where nobody else asks for it: the whole
+    flavor while it is starved, since how much it needs is seen only once it
+    has it.
     """
 
     demand_kib: int
     wanted_kib: int
+    firm_kib: int
+    bare_kib: int
+    hoped_kib: int
+    peak_kib: float
     used_kib: int
     fast_kib: float
     slow_kib: float
@@ -121,23 +131,41 @@ def observe(
     """
     if before is not None and before.sample == seen.sample:
         return dataclasses.replace(before, actual_kib=seen.actual_kib)
+    elapsed_s = _elapsed_s(before, seen)
     outside_kib = _outside_kib(before, seen)
     unmanaged_kib = _unmanaged_kib(outside_kib, seen)
     used_kib = _used_kib(seen, unmanaged_kib)
-    fast_kib, slow_kib = _averages(before, seen, used_kib, settings)
+    fast_kib, slow_kib, peak_kib = _averages(
+        before, used_kib, elapsed_s, settings
+    )
     room_kib = _head_room_kib(used_kib, settings)
-    reasons = _starvation(before, seen, room_kib, settings)
+    last_room_kib = _last_room_kib(room_kib)
+    reasons = _exhausted(seen, last_room_kib)
+    if before is not None and not _recovers(seen, used_kib + room_kib):
+        reasons += _rates(before, seen, elapsed_s, settings)
     starved_passes = _starved_passes(before, bool(reasons))
     base_kib = max(used_kib, fast_kib, slow_kib) + room_kib
-    raised_kib = _raised_kib(before, seen, starved_passes, base_kib, settings)
+    raised_kib = _raised_kib(
+        before, seen, starved_passes, base_kib, elapsed_s, settings
+    )
+    firm_kib, bare_kib = used_kib + room_kib, used_kib + last_room_kib
     if seen.sample.self_more_kib is not None:
         # Its own word, unless it is starved all the same.
-        base_kib = _chosen_kib(seen.sample, outside_kib)
+        chosen_kib = _chosen_kib(seen.sample, outside_kib)
+        base_kib = firm_kib = bare_kib = chosen_kib
         raised_kib = raised_kib if starved_passes else 0.0
     wanted_kib = math.ceil(max(base_kib, raised_kib))
     return GuestDemand(
         demand_kib=_bounded(wanted_kib, seen),
         wanted_kib=wanted_kib,
+        firm_kib=firm_kib,
+        hoped_kib=(
+            seen.flavor_kib
+            if starved_passes
+            else _hoped_kib(used_kib, peak_kib) + room_kib
+        ),
+        peak_kib=peak_kib,
+        bare_kib=bare_kib,
         used_kib=used_kib,
         fast_kib=fast_kib,
         slow_kib=slow_kib,
@@ -150,6 +178,14 @@ def observe(
         sample=seen.sample,
         actual_kib=seen.actual_kib,
     )
+
+
+def _hoped_kib(used_kib: int, peak_kib: float) -> int:
+    """Give half of the way from what is used to the peak.
+
+    Not all of it: who never had a peak may have its first one.
+    """
+    return used_kib + max(0, int(peak_kib) - used_kib) // 2
 
 
 def _bounded(kib: int, seen: Observation) -> int:
@@ -186,24 +222,29 @@ def _used_kib(seen: Observation, unmanaged_kib: int) -> int:
     return min(seen.flavor_kib, max(0, used_kib))
 
 
-def _elapsed_s(before: GuestDemand, seen: Observation) -> float:
+def _elapsed_s(before: GuestDemand | None, seen: Observation) -> float:
+    if before is None:
+        return 0.0
     return max(0.0, seen.sample.time_s - before.sample.time_s)
 
 
 def _averages(
     before: GuestDemand | None,
-    seen: Observation,
     used_kib: int,
+    elapsed_s: float,
     settings: DemandSettings,
-) -> tuple[float, float]:
+) -> tuple[float, float, float]:
+    """Give the fast average, the slow one, and the highest peak."""
     if before is None:
-        return float(used_kib), float(used_kib)
-    elapsed_s = _elapsed_s(before, seen)
+        return float(used_kib), float(used_kib), float(used_kib)
     fast_kib = _approach(before.fast_kib, used_kib, elapsed_s, settings.rise_s)
-    calm_kib = _approach(
+    slow_kib = _approach(
         before.slow_kib, fast_kib, elapsed_s, settings.decay_s
     )
-    return fast_kib, max(fast_kib, calm_kib)
+    peak_kib = _approach(
+        before.peak_kib, fast_kib, elapsed_s, settings.peak_memory_s
+    )
+    return fast_kib, max(fast_kib, slow_kib), max(fast_kib, peak_kib)
 
 
 def _approach(
@@ -217,35 +258,43 @@ def _head_room_kib(used_kib: int, settings: DemandSettings) -> int:
     return int(used_kib * settings.head_room_share) + settings.head_room_kib
 
 
-def _starvation(
-    before: GuestDemand | None,
-    seen: Observation,
-    room_kib: int,
-    settings: DemandSettings,
-) -> tuple[str, ...]:
-    reasons = []
+def _last_room_kib(room_kib: int) -> int:
+    """Give the part of the head room below which a guest is starved."""
+    return min(int(room_kib * _EXHAUSTED_SHARE), _MOST_LAST_ROOM_KIB)
+
+
+def _exhausted(seen: Observation, last_room_kib: int) -> tuple[str, ...]:
     available_kib = seen.sample.mem_available_kib
-    if available_kib < room_kib * _EXHAUSTED_SHARE:
-        reasons.append(f"only {available_kib} KiB available")
-    if before is not None:
-        reasons.extend(_rates(before, seen, settings))
-    return tuple(reasons)
+    if available_kib >= last_room_kib:
+        return ()
+    return (f"only {available_kib} KiB available",)
+
+
+def _recovers(seen: Observation, firm_kib: int) -> bool:
+    """Whether it has room for all it has in swap.
+
+    It is on its way back then: that takes time, and more memory wouldn't
+    make it shorter.
+    """
+    return seen.sample.swap_used_kib > 0 and firm_kib <= seen.actual_kib
 
 
 def _rates(
-    before: GuestDemand, seen: Observation, settings: DemandSettings
-) -> list[str]:
-    elapsed_s = _elapsed_s(before, seen)
+    before: GuestDemand,
+    seen: Observation,
+    elapsed_s: float,
+    settings: DemandSettings,
+) -> tuple[str, ...]:
     if elapsed_s <= 0:
-        return []
-    reasons = []
+        return ()
+    reasons: tuple[str, ...] = ()
     swap_in = _grown(before.sample.swap_in_kib, seen.sample.swap_in_kib)
     if swap_in / elapsed_s >= settings.swap_in_high_kib_s:
-        reasons.append(f"swaps in {swap_in / elapsed_s:.0f} KiB/s")
+        reasons += (f"swaps in {swap_in / elapsed_s:.0f} KiB/s",)
     stalled_us = _grown(before.sample.psi_some_us, seen.sample.psi_some_us)
     percent = 100.0 * stalled_us / _US_PER_S / elapsed_s
     if percent >= settings.psi_high_percent:
-        reasons.append(f"stalls for memory {min(percent, 100.0):.0f} %")
+        reasons += (f"stalls for memory {min(percent, 100.0):.0f} %",)
     return reasons
 
 
@@ -267,6 +316,7 @@ def _raised_kib(
     seen: Observation,
     starved_passes: int,
     base_kib: float,
+    elapsed_s: float,
     settings: DemandSettings,
 ) -> float:
     if starved_passes >= STARVED_TWICE:
@@ -276,5 +326,5 @@ def _raised_kib(
         return max(raised_kib, before.raised_kib if before else 0.0)
     if before is None or before.raised_kib <= base_kib:
         return 0.0
-    elapsed_s = _elapsed_s(before, seen)
-    return _approach(before.raised_kib, base_kib, elapsed_s, settings.decay_s)
+    # It has what it uses: what was raised blindly has done its work.
+    return _approach(before.raised_kib, base_kib, elapsed_s, settings.rise_s)

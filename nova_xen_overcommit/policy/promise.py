@@ -23,7 +23,7 @@ class Account:
     are too young, silent or uncooperative counted in full, and starts in
     flight counted with their flavors. ``swap_kib`` is the sum of guest
     swap, None when it isn't required. ``floor_share`` is the share of its
-    flavor that a new guest's floor takes.
+    flavor that a new guest's floor takes, if it is like those that run.
     """
 
     usable_kib: int

@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who gives memory and who gets it.
 
-Three cases, decided anew in each pass from what is measured:
+Decided anew in each pass from what is measured. Memory is asked for in
+ranks, and one is served as far as the ranks before it leave something:
 
-* enough free: guests in need grow, nobody is touched;
-* enough idle: what is missing is taken from idle guests, in proportion to
-  what each has above its demand; a start never gets more than that;
-* not enough: all that is above the floors is shared out by weight, idle
-  memory taxed (Waldspurger, OSDI 2002: an idle page costs k = 1/(1 − tax)
-  times a used one), and no guest gets more than its demand.
+1. what guests use, and head room (their firm needs);
+2. starts, and the host's reserve;
+3. foresight: what guests used lately, and the answer to starvation;
+4. hope: half of the way to what guests used at their highest peak; for those
+   that are starved, all of their flavor.
+
+What is missing is taken from idle memory first, in proportion to what each
+guest has above all ranks, then from the last rank and so on; nothing is
+taken that nobody needs. Where not even the firm needs can be met, see
+:mod:`~nova_xen_overcommit.policy.shortage`.
 
 Pure integers in KiB; the same input gives the same output, and a plan
 applied and made again moves nothing.
@@ -18,93 +23,16 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from nova_xen_overcommit.policy.limits import Limit
+from nova_xen_overcommit.policy.planning import (
+    Decision,
+    Guest,
+    Host,
+    TargetSettings,
+)
+from nova_xen_overcommit.policy.shortage import shared_out, taxed_weight
+from nova_xen_overcommit.policy.water import Vessel, apportion, water_fill
 
-# What floating point may take off a whole number of KiB.
-_ROUNDING = 1e-6
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class TargetSettings:
-    """The options of conf.py that shape targets."""
-
-    dead_band_kib: int = 8 * 1024
-    max_step_kib: int = 256 * 1024
-    idle_tax: float = 0.75
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Guest:
-    """A guest as the planner sees it; KiB.
-
-    ``growable``: may be given memory. ``shrinkable``: memory may be taken
-    from it now. Neither: it keeps its target. ``hold`` is the rule that
-    forbids one or both. ``used_kib`` is the part of its demand that is in
-    use; ``demand_kib`` may lie beyond floor and flavor. ``left_kib`` is what
-    a guest that moves its own balloon has left below its target.
-    """
-
-    uuid: str
-    flavor_kib: int
-    floor_kib: int
-    actual_kib: int
-    target_kib: int
-    demand_kib: int
-    used_kib: int
-    weight: float = 1.0
-    growable: bool = True
-    shrinkable: bool = True
-    starved: bool = False
-    hold: Limit | None = None
-    left_kib: int = 0
-
-    @property
-    def need_kib(self) -> int:
-        """Demand within floor and flavor."""
-        return min(self.flavor_kib, max(self.floor_kib, self.demand_kib))
-
-    @property
-    def lacks_kib(self) -> int:
-        """What is missing to the need."""
-        return max(0, self.need_kib - self.target_kib)
-
-    @property
-    def spare_kib(self) -> int:
-        """What could be taken from it without harm."""
-        if not self.shrinkable:
-            return 0
-        return max(0, self.target_kib - self.need_kib)
-
-    @property
-    def unused_kib(self) -> int:
-        """The part of this that nobody would have to yield."""
-        return min(self.left_kib, self.spare_kib)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Host:
-    """The host's side; KiB.
-
-    ``expected_free_kib`` is what will be free when all guests that follow
-    their targets have arrived; ``wanted_kib`` what starts wait for, above
-    what is already set aside for them.
-    """
-
-    expected_free_kib: int
-    reserve_kib: int
-    slack_kib: int
-    wanted_kib: int = 0
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Decision:
-    """A target in KiB, why, and what kept it from being another.
-
-    ``limits`` are in the order in which they applied.
-    """
-
-    target_kib: int
-    reason: str
-    limits: tuple[Limit, ...] = ()
+__all__ = ["Decision", "Guest", "Host", "TargetSettings", "plan"]
 
 
 def plan(
@@ -115,16 +43,7 @@ def plan(
     Growth here is a wish; the balancer grants it out of measured free
     memory only.
     """
-    lacking_kib = sum(g.lacks_kib for g in guests if g.growable)
-    missing_kib = lacking_kib + host.reserve_kib - host.expected_free_kib
-    spare_kib = sum(guest.spare_kib for guest in guests)
-    if missing_kib <= spare_kib:
-        # A start lives from idle memory: it can be refused, running guests
-        # can't, so it never takes what one of them needs.
-        missing_kib = min(missing_kib + host.wanted_kib, spare_kib)
-        wishes = _from_idle(guests, missing_kib, settings.dead_band_kib)
-    else:
-        wishes = _shared_out(guests, host, settings)
+    wishes = _wishes(guests, host, settings)
     return {
         guest.uuid: _bounded(
             guest, _damped(guest, wishes[guest.uuid], settings)
@@ -133,60 +52,193 @@ def plan(
     }
 
 
-def _from_idle(
-    guests: Sequence[Guest], missing_kib: int, dead_band_kib: int
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Level:
+    """What guests would have at one level of their demands; KiB by UUID.
+
+    ``lacking_kib`` is what those who may grow lack to it, ``spare`` what
+    each of those who may shrink has above it, ``unused`` what of that it has
+    left free already (it moves its own balloon).
+    """
+
+    kib: Mapping[str, int]
+    lacking_kib: int
+    spare: Mapping[str, int]
+    spare_kib: int
+    unused: Mapping[str, int]
+
+
+def _level(guests: Sequence[Guest], sizes_kib: Sequence[int]) -> _Level:
+    lacking_kib, spare, unused = 0, {}, {}
+    for guest, kib in zip(guests, sizes_kib, strict=True):
+        above_kib = guest.target_kib - kib
+        if above_kib > 0 and guest.shrinkable:
+            spare[guest.uuid] = above_kib
+            if guest.left_kib:
+                unused[guest.uuid] = min(guest.left_kib, above_kib)
+        elif above_kib < 0 and guest.growable:
+            lacking_kib -= above_kib
+    sizes = {g.uuid: kib for g, kib in zip(guests, sizes_kib, strict=True)}
+    return _Level(sizes, lacking_kib, spare, sum(spare.values()), unused)
+
+
+def _wishes(
+    guests: Sequence[Guest], host: Host, settings: TargetSettings
 ) -> dict[str, Decision]:
-    taken = _taken(guests, missing_kib, dead_band_kib)
+    """Give targets before they are damped: the first rank that fits."""
+    asked_kib = host.reserve_kib + host.wanted_kib - host.expected_free_kib
+    hopes = _level(guests, [guest.hoped_need_kib for guest in guests])
+    missing_kib = hopes.lacking_kib + asked_kib
+    if missing_kib <= hopes.spare_kib:
+        taken = _taken(
+            hopes.spare, hopes.unused, missing_kib, settings.dead_band_kib
+        )
+        return _lazily(guests, hopes, hopes, taken, missing_kib)
+    needs = _level(guests, [guest.need_kib for guest in guests])
+    if needs.lacking_kib + asked_kib <= needs.spare_kib:
+        return _ranked(guests, needs, hopes, asked_kib, settings)
+    firm = _level(guests, [guest.firm_need_kib for guest in guests])
+    least_kib = host.slack_kib - host.expected_free_kib
+    if firm.lacking_kib + least_kib <= firm.spare_kib:
+        return _ranked(guests, firm, needs, asked_kib, settings)
+    return shared_out(guests, host, settings)
+
+
+def _ranked(
+    guests: Sequence[Guest],
+    level: _Level,
+    above: _Level,
+    asked_kib: int,
+    settings: TargetSettings,
+) -> dict[str, Decision]:
+    """Let all have their ``level``, and those above it what is left."""
+    missing_kib = level.lacking_kib + asked_kib
+    left_kib = above.spare_kib - missing_kib
+    if left_kib > 0:
+        goals = _between(guests, level, above, left_kib, settings)
+        return _lazily(guests, goals, level, above.spare, missing_kib)
+    # A start can be refused, running guests can't: it never takes what one
+    # of them uses.
+    missing_kib = min(missing_kib, level.spare_kib)
+    taken = _taken_by_rank(above, level, missing_kib, settings.dead_band_kib)
+    return _lazily(guests, level, level, taken, missing_kib)
+
+
+def _between(
+    guests: Sequence[Guest],
+    level: _Level,
+    above: _Level,
+    left_kib: int,
+    settings: TargetSettings,
+) -> _Level:
+    """Give goals between two levels, for which ``left_kib`` is left."""
+    vessels = [
+        Vessel(
+            key=guest.uuid,
+            base_kib=level.kib[guest.uuid],
+            least_kib=max(level.kib[guest.uuid], guest.target_kib),
+            most_kib=above.kib[guest.uuid],
+            weight=taxed_weight(guest, settings.idle_tax),
+        )
+        for guest in guests
+        if guest.growable and guest.target_kib < above.kib[guest.uuid]
+    ]
+    pool_kib = left_kib + sum(vessel.least_kib for vessel in vessels)
+    filled = water_fill(pool_kib, vessels)
+    sizes = [filled.get(g.uuid, level.kib[g.uuid]) for g in guests]
+    return _level(guests, sizes)
+
+
+def _taken_by_rank(
+    above: _Level, level: _Level, missing_kib: int, dead_band_kib: int
+) -> dict[str, int]:
+    """Give what guests yield: all above one level, some above the other."""
+    between = _beyond(level.spare, above.spare)
+    unused = _beyond(level.unused, above.unused)
+    rest_kib = missing_kib - above.spare_kib
+    taken = _taken(between, unused, rest_kib, dead_band_kib)
+    for uuid, kib in above.spare.items():
+        taken[uuid] = taken.get(uuid, 0) + kib
+    return taken
+
+
+def _beyond(
+    some: Mapping[str, int], others: Mapping[str, int]
+) -> dict[str, int]:
+    return {uuid: kib - others.get(uuid, 0) for uuid, kib in some.items()}
+
+
+def _lazily(
+    guests: Sequence[Guest],
+    goals: _Level,
+    keeps: _Level,
+    taken: Mapping[str, int],
+    missing_kib: int,
+) -> dict[str, Decision]:
+    """Let those below their goals grow, and take no more than ``taken``."""
     decisions = {}
     for guest in guests:
-        if guest.growable and guest.lacks_kib:
-            wish = Decision(guest.need_kib, "needs more than it has")
-        elif taken.get(guest.uuid):
-            target_kib = guest.target_kib - taken[guest.uuid]
-            wish = Decision(target_kib, "idle memory needed elsewhere")
-        else:
+        goal_kib, target_kib = goals.kib[guest.uuid], guest.target_kib
+        if guest.growable and target_kib < goal_kib:
+            lacks = target_kib < guest.need_kib
             wish = Decision(
-                guest.target_kib,
+                goal_kib,
+                "needs more than it has" if lacks else "had a peak before",
+                _short_of(guest, goal_kib),
+            )
+        elif guest.uuid in taken:
+            target_kib -= taken[guest.uuid]
+            wish = Decision(
+                target_kib,
+                "idle memory needed elsewhere",
+                _short_of(guest, target_kib),
+            )
+        else:
+            idle = target_kib > keeps.kib[guest.uuid]
+            wish = Decision(
+                target_kib,
                 "keeps what it has",
-                _spared_by(guest, missing_kib),
+                _kept_by(guest, idle and missing_kib > 0),
             )
         decisions[guest.uuid] = wish
     return decisions
 
 
-def _spared_by(guest: Guest, missing_kib: int) -> tuple[Limit, ...]:
-    """Give the rule that keeps the guest from growing or from yielding.
+def _short_of(guest: Guest, target_kib: int) -> tuple[Limit, ...]:
+    return (Limit.SHORT,) if target_kib < guest.need_kib else ()
+
+
+def _kept_by(guest: Guest, would_yield: bool) -> tuple[Limit, ...]:
+    """Give the rules that keep the guest from growing or from yielding.
 
     Yielding is only kept from who would have to: memory is missing, and the
-    guest has some above its need.
+    guest has some to spare.
     """
-    if guest.hold is None:
-        return ()
-    idle = guest.target_kib > guest.need_kib
-    if guest.growable and not (idle and missing_kib > 0):
-        return ()
-    return (guest.hold,)
+    if not guest.growable:
+        return () if guest.hold is None else (guest.hold,)
+    limits = _short_of(guest, guest.target_kib)
+    if guest.hold is not None and would_yield:
+        limits += (guest.hold,)
+    return limits
 
 
 def _taken(
-    guests: Sequence[Guest], missing_kib: int, dead_band_kib: int
+    spare: Mapping[str, int],
+    unused: Mapping[str, int],
+    missing_kib: int,
+    dead_band_kib: int,
 ) -> dict[str, int]:
     """Give what each idle guest yields.
 
     What guests have left by themselves goes first: it is free already, and
     taking it moves no memory.
     """
-    if missing_kib <= 0:
-        return {}
-    unused = {g.uuid: g.unused_kib for g in guests if g.unused_kib}
     taken = _in_worthy_steps(missing_kib, unused, dead_band_kib)
     missing_kib -= sum(taken.values())
-    yielded = _in_worthy_steps(
-        missing_kib,
-        {g.uuid: g.spare_kib - g.unused_kib for g in guests},
-        dead_band_kib,
-    )
-    for uuid, kib in yielded.items():
+    in_use = _beyond(spare, unused)
+    for uuid, kib in _in_worthy_steps(
+        missing_kib, in_use, dead_band_kib
+    ).items():
         taken[uuid] = taken.get(uuid, 0) + kib
     return taken
 
@@ -205,165 +257,13 @@ def _in_worthy_steps(
     missing_kib = max(missing_kib, dead_band_kib)
     donors: dict[str, int] = {}
     found_kib = 0
-    for uuid in sorted(spare, key=lambda key: (-spare[key], key)):
+    for uuid, kib in sorted(spare.items(), key=lambda e: (-e[1], e[0])):
         enough = found_kib >= missing_kib
         if enough and (len(donors) + 1) * dead_band_kib > missing_kib:
             break
-        donors[uuid] = spare[uuid]
-        found_kib += spare[uuid]
+        donors[uuid] = kib
+        found_kib += kib
     return apportion(missing_kib, donors)
-
-
-def apportion(total: int, shares: Mapping[str, int]) -> dict[str, int]:
-    """Split ``total`` in proportion to ``shares``, exactly, in integers.
-
-    No part exceeds its share; ``total`` above the sum of shares gives all.
-    Remainders go to the largest fractions, ties in order of the keys'
-    names, so that the result doesn't depend on the order of the input.
-    """
-    available = sum(shares.values())
-    if total >= available:
-        return dict(shares)
-    parts = {key: total * share // available for key, share in shares.items()}
-    rest = total - sum(parts.values())
-    by_fraction = sorted(
-        shares, key=lambda key: (-(total * shares[key] % available), key)
-    )
-    for key in by_fraction[:rest]:
-        parts[key] += 1
-    return parts
-
-
-def _shared_out(
-    guests: Sequence[Guest], host: Host, settings: TargetSettings
-) -> dict[str, Decision]:
-    decisions = {
-        guest.uuid: Decision(
-            guest.target_kib,
-            "is not to be touched",
-            () if guest.hold is None else (guest.hold,),
-        )
-        for guest in guests
-    }
-    sharers = [g for g in guests if g.growable and g.shrinkable]
-    # Who may only grow keeps what it has and shares in what is left.
-    growers = [g for g in guests if g.growable and not g.shrinkable]
-    pool_kib = (
-        host.expected_free_kib
-        - host.slack_kib
-        + sum(guest.target_kib for guest in (*sharers, *growers))
-    )
-    filled = water_fill(
-        pool_kib,
-        [
-            Vessel(
-                key=guest.uuid,
-                base_kib=guest.floor_kib,
-                least_kib=(
-                    guest.floor_kib if guest.shrinkable else guest.target_kib
-                ),
-                most_kib=guest.need_kib,
-                weight=taxed_weight(guest, settings.idle_tax),
-            )
-            for guest in (*sharers, *growers)
-        ],
-    )
-    for guest in (*sharers, *growers):
-        target_kib = filled[guest.uuid]
-        decisions[guest.uuid] = Decision(
-            target_kib,
-            "memory is short and shared by weight",
-            _share_limits(guest, target_kib),
-        )
-    return decisions
-
-
-def _share_limits(guest: Guest, share_kib: int) -> tuple[Limit, ...]:
-    limits = []
-    if share_kib < guest.need_kib:
-        limits.append(Limit.SHORT)
-    # Who may not shrink has at least what it has.
-    if guest.hold is not None and share_kib == guest.target_kib:
-        limits.append(guest.hold)
-    return tuple(limits)
-
-
-def taxed_weight(guest: Guest, idle_tax: float) -> float:
-    """Give the guest's claim per KiB, idle memory taxed.
-
-    ESX's shares-per-page ratio turned to a weight: S / (f + k (1 − f)),
-    with S = weight × flavor, k = 1/(1 − tax) and f the used share of what
-    the guest claims. ESX takes f of what the guest has; of what it claims
-    is steadier, since the outcome doesn't change it.
-    """
-    used_share = min(1.0, guest.used_kib / max(1, guest.need_kib))
-    idle_cost = 1.0 / (1.0 - idle_tax)
-    price = used_share + idle_cost * (1.0 - used_share)
-    return guest.weight * guest.flavor_kib / price
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Vessel:
-    """What one guest takes at level λ: base + λ · weight, within bounds."""
-
-    key: str
-    base_kib: int
-    least_kib: int
-    most_kib: int
-    weight: float
-
-    @property
-    def begins(self) -> float:
-        """The level at which it begins to take more than its least."""
-        return max(0.0, (self.least_kib - self.base_kib) / self.weight)
-
-    @property
-    def full(self) -> float:
-        """The level at which it has its most."""
-        most_kib = max(self.least_kib, self.most_kib)
-        return max(0.0, (most_kib - self.base_kib) / self.weight)
-
-    def at(self, level: float) -> int:
-        """Give what it takes at a level, rounded down."""
-        if level <= self.begins:
-            return self.least_kib
-        if level >= self.full:
-            return max(self.least_kib, self.most_kib)
-        above_kib = int(level * self.weight + _ROUNDING)
-        return max(self.least_kib, self.base_kib + above_kib)
-
-
-def water_fill(pool_kib: int, vessels: Sequence[Vessel]) -> dict[str, int]:
-    """Share ``pool_kib`` out so that all stand at one level.
-
-    Everyone gets its least even when the pool doesn't reach; otherwise all
-    have their most, or the sum is the pool but for what rounding down
-    leaves: less than 1 KiB a guest. Dealing that out too would move the
-    level for the others, and so some KiB in the next pass, for nothing.
-    """
-    level = _level(pool_kib, vessels)
-    return {vessel.key: vessel.at(level) for vessel in vessels}
-
-
-def _level(pool_kib: int, vessels: Sequence[Vessel]) -> float:
-    """Give the level at which the vessels hold the pool."""
-    events = sorted(
-        [(vessel.begins, vessel.weight) for vessel in vessels]
-        + [(vessel.full, -vessel.weight) for vessel in vessels]
-    )
-    rest = float(pool_kib - sum(vessel.least_kib for vessel in vessels))
-    level, rate = 0.0, 0.0
-    if rest <= 0:
-        return 0.0
-    for at, change in events:
-        taken = rate * (at - level)
-        if taken >= rest:
-            break
-        rest -= taken
-        level, rate = at, rate + change
-    else:
-        return level
-    return level + rest / rate
 
 
 def _damped(
@@ -389,14 +289,17 @@ def _damped_shrink(
         return Decision(guest.target_kib, "may not be shrunk now", wish.limits)
     if guest.target_kib - wish.target_kib < settings.dead_band_kib:
         return _in_dead_band(guest, wish)
-    # The next step waits until the guest has followed the last one.
-    lowest_kib = guest.actual_kib - settings.max_step_kib
+    # All that it hasn't felt yet is one step.
+    felt_kib = max(guest.actual_kib, guest.felt_kib)
+    step_kib = int(guest.flavor_kib * settings.max_step_share)
+    lowest_kib = felt_kib - max(settings.max_step_kib, step_kib)
     target_kib = max(wish.target_kib, min(guest.target_kib, lowest_kib))
     target_kib = max(target_kib, guest.floor_kib)
     if target_kib == wish.target_kib:
         return wish
-    limits = (*wish.limits, Limit.LARGEST_STEP)
-    return Decision(target_kib, wish.reason, limits)
+    blind = guest.felt_kib > guest.actual_kib
+    limit = Limit.NOT_FELT if blind else Limit.LARGEST_STEP
+    return Decision(target_kib, wish.reason, (*wish.limits, limit))
 
 
 def _bounded(guest: Guest, decision: Decision) -> Decision:

@@ -30,7 +30,7 @@ WANT_MIB = 800
 # They hold it all, and touch it all once in a while: an emulated disk takes
 # minutes for what they swap.
 WANT_PAUSE_MS = 60_000
-_FLOOR_SHARE = 0.1
+_FLOOR_SHARE = 0.02
 
 
 class Demo:

@@ -7,12 +7,14 @@ from typing import Any
 from oslo_config import cfg
 
 from nova_xen_overcommit import conf as options
+from nova_xen_overcommit import exception
 from nova_xen_overcommit.agent.balancer import Balancer
 from nova_xen_overcommit.agent.protocol import StartRequest
 from nova_xen_overcommit.agent.reservations import Leases, Reservation
+from nova_xen_overcommit.agent.sensors.base import GuestRef
 from nova_xen_overcommit.agent.settings import Settings
 from tests.simulator.host import SimulatedHost
-from tests.simulator.stage import Waiting
+from tests.simulator.stage import News, Waiting
 
 # Longer than any scenario: here a start waits until it is told no.
 _PATIENCE_S = 1e9
@@ -31,9 +33,6 @@ def configured(**changes: Any) -> cfg.ConfigOpts:
 class Production:
     """Our balancer with its options' defaults, but for ``changes``."""
 
-    # A pass comes with its tick, not with what a guest publishes.
-    wakes = False
-
     def __init__(self, host: SimulatedHost, **changes: Any) -> None:
         self.settings = Settings.of(configured(mode="overcommit", **changes))
         self._host = host
@@ -50,6 +49,26 @@ class Production:
             self.leases,
             self._host.clock.monotonic_s,
         )
+
+    def hears(self, news: News) -> bool:
+        """Judge as the agent's sources of news do.
+
+        Starts, and guests that come or go, always bring a pass; figures do
+        when they say that their guest lacks memory.
+        """
+        return news.lived or any(map(self._in_need, news.spoke))
+
+    def _in_need(self, uuid: str) -> bool:
+        guest = self.balancer.guests.get(uuid)
+        if guest is None or not self.settings.moves:
+            return False
+        domain = guest.domain
+        ref = GuestRef(uuid, domain.name, domain.domain_id, domain.flavor_kib)
+        try:
+            sample = self._host.read([ref]).get(uuid)
+        except exception.OvercommitError:
+            return False
+        return sample is not None and guest.would_lack(sample, self.settings)
 
     def run_pass(self, waiting: Sequence[Waiting]) -> float:
         """Do one pass; give the seconds to the next, as the agent does."""

@@ -2,7 +2,7 @@
 """Plays a scenario under somebody who moves the memory."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 from nova_xen_overcommit.policy import floor
@@ -15,7 +15,7 @@ _ROUNDING_S = 1e-6
 
 def start_kib(flavor_kib: int) -> int:
     """Give the least a guest starts with, by the options' defaults."""
-    least_kib = floor.floor_kib(flavor_kib, 0.1)
+    least_kib = floor.floor_kib(flavor_kib, 0.02)
     return floor.start_kib(flavor_kib, least_kib, 0.25)
 
 
@@ -36,14 +36,23 @@ class Waiting:
         return start_kib(self.flavor_kib)
 
 
-class Mover(Protocol):
-    """Whoever moves the memory: the production balancer or another.
+@dataclasses.dataclass(frozen=True)
+class News:
+    """What happened in the last step.
 
-    ``wakes`` says whether figures that a guest published bring a pass at
-    once.
+    ``spoke`` are the guests that published; ``lived``: a start was asked
+    for, or a guest came or went.
     """
 
-    wakes: bool
+    spoke: Collection[str]
+    lived: bool
+
+
+class Mover(Protocol):
+    """Whoever moves the memory: the production balancer or another."""
+
+    def hears(self, news: News) -> bool:
+        """Tell whether this news brings a pass at once."""
 
     def run_pass(self, waiting: Sequence[Waiting]) -> float:
         """Do one pass; give the seconds to the next."""
@@ -74,6 +83,7 @@ class Stage:
         self._reboots = sorted(scenario.reboots, key=lambda r: r.at_s)
         self._away: list[tuple[float, int]] = []
         self._next_pass_s = 0.0
+        self._lived = False
 
     @property
     def now_s(self) -> float:
@@ -114,10 +124,12 @@ class Stage:
             watch(self, step_s)
 
     def _pass(self, mover: Mover) -> None:
-        woken = mover.wakes and self.host.spoke
+        news = News(frozenset(self.host.spoke), self._lived)
+        self.host.spoke.clear()
+        self._lived = False
+        woken = mover.hears(news)
         now_s = self.host.clock.now_s
         if woken or now_s >= self._next_pass_s - _ROUNDING_S:
-            self.host.spoke.clear()
             self._next_pass_s = now_s + mover.run_pass(self.waiting)
 
     def _happen(self) -> None:
@@ -144,6 +156,7 @@ class Stage:
         guest = self._gone(index)
         if guest.uuid in self.host.guests:
             self.host.end(guest)
+            self._lived = True
             self._away.append((back_s, index))
 
     def _want(self, index: int, uuid: str, reboots: bool) -> None:
@@ -155,6 +168,8 @@ class Stage:
             return guest
 
         swap_kib = plan.swap_kib
+        # Who is back from a reboot asks nobody.
+        self._lived |= not reboots
         self.waiting.append(
             Waiting(
                 uuid=uuid,
@@ -171,6 +186,7 @@ class Stage:
             kib = self._allowed_kib(mover, waiting)
             if kib:
                 waiting.start(kib)
+                self._lived = True
                 self.waiting.remove(waiting)
                 mover.started(waiting)
 

@@ -17,9 +17,9 @@ from nova_xen_overcommit.policy import floor
 from tests.simulator.guest import SimulatedGuest
 from tests.simulator.host import SimulatedHost
 from tests.simulator.memory import MIB
-from tests.simulator.stage import Waiting
+from tests.simulator.stage import News, Waiting
 
-_FLOOR_SHARE = 0.1
+_FLOOR_SHARE = 0.02
 # A change below this isn't one: less than the balloon's own granularity.
 _LEAST_CHANGE_KIB = 256
 # Without so much free, starts of domains fail on Xen.
@@ -61,13 +61,15 @@ class Rule(Protocol):
     """Another system's way to decide; one object per run.
 
     ``period_s`` is the time between two decisions, ``moving_period_s``
-    while balloons move; ``wakes``: published figures bring one at once.
+    while balloons move; ``hears_guests``: published figures bring one at
+    once; ``hears_starts``: so do starts, and guests that come and go.
     """
 
     name: str
     period_s: float
     moving_period_s: float
-    wakes: bool
+    hears_guests: bool
+    hears_starts: bool
 
     def targets(
         self, guests: Sequence[View], host: HostView
@@ -107,7 +109,14 @@ class RuleMover:
     def __init__(self, rule: Rule, host: SimulatedHost) -> None:
         self._rule = rule
         self._host = host
-        self.wakes = rule.wakes
+
+    def hears(self, news: News) -> bool:
+        """Tell what the rule listens to."""
+        rule = self._rule
+        return bool(
+            (rule.hears_guests and news.spoke)
+            or (rule.hears_starts and news.lived)
+        )
 
     def run_pass(self, waiting: Sequence[Waiting]) -> float:
         """Decide and apply; give the seconds to the next decision."""

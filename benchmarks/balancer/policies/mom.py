@@ -24,7 +24,8 @@ class Mom:
     name = "mom"
     period_s = 15.0
     moving_period_s = 15.0
-    wakes = False
+    hears_guests = False
+    hears_starts = False
 
     def __init__(self) -> None:
         self._means: dict[str, collections.deque[int]] = {}

@@ -25,7 +25,8 @@ class Proxmox:
     name = "proxmox"
     period_s = 10.0
     moving_period_s = 10.0
-    wakes = False
+    hears_guests = False
+    hears_starts = False
 
     def targets(
         self, guests: Sequence[View], host: HostView

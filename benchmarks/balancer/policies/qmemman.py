@@ -38,7 +38,8 @@ class Qmemman:
     name = "qmemman"
     period_s = 1.0
     moving_period_s = 0.1
-    wakes = True
+    hears_guests = True
+    hears_starts = True
 
     def __init__(self) -> None:
         self._progress: dict[str, tuple[int, float]] = {}

@@ -36,7 +36,8 @@ class Squeezed:
     name = "squeezed"
     period_s = 10.0
     moving_period_s = 1.0
-    wakes = False
+    hears_guests = False
+    hears_starts = True
 
     def __init__(self) -> None:
         self._tracks: dict[str, _Track] = {}

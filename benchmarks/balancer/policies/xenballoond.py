@@ -20,7 +20,8 @@ class Xenballoond:
     name = "xenballoond"
     period_s = 1.0
     moving_period_s = 1.0
-    wakes = False
+    hears_guests = False
+    hears_starts = False
 
     def targets(
         self, guests: Sequence[View], host: HostView

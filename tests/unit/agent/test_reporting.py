@@ -4,6 +4,7 @@
 import unittest
 
 from nova_xen_overcommit import report
+from nova_xen_overcommit.agent.reporting import Sums
 from tests.simulator import GIB, MIB
 from tests.unit.agent.harness import Harness
 
@@ -57,6 +58,31 @@ class ReportTest(unittest.TestCase):
     def test_the_report_survives_its_way_through_stats(self) -> None:
         made = self.report()
         self.assertEqual(made, report.HostReport.from_stats(made.to_stats()))
+
+
+class FloorShareTest(unittest.TestCase):
+    """What floors take of flavors, as the promise reckons with it."""
+
+    def setUp(self) -> None:
+        self.harness = Harness()
+
+    def share(self) -> float:
+        self.harness.agent.tick()
+        guests = self.harness.balancer.guests
+        return Sums.of(guests, [], self.harness.settings).floor_share
+
+    def test_without_guests_it_is_the_options(self) -> None:
+        self.assertEqual(0.02, self.share())
+
+    def test_it_is_that_of_the_guests_there(self) -> None:
+        for _ in range(2):
+            self.harness.boot(flavor_kib=GIB)
+        self.assertEqual(170 / 1024, self.share())
+
+    def test_who_is_not_ballooned_does_not_count(self) -> None:
+        self.harness.boot(flavor_kib=GIB)
+        self.harness.host.start(flavor_kib=GIB).exempt = "has pinned CPUs"
+        self.assertEqual(170 / 1024, self.share())
 
 
 class HostStateTest(unittest.TestCase):

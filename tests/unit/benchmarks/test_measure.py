@@ -12,10 +12,11 @@ from tests.simulator.workload import Course, constant
 class Nobody:
     """Moves nothing, lets guests start when it is told to."""
 
-    wakes = False
-
     def __init__(self, host) -> None:
         self.host = host
+
+    def hears(self, news) -> bool:
+        return False
 
     def run_pass(self, waiting) -> float:
         return 1.0

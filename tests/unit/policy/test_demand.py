@@ -147,6 +147,39 @@ class DemandTest(unittest.TestCase):
         state = run(sample(0, 200))
         self.assertEqual((200 + 20 + 32) * MIB, state.demand_kib)
 
+    def test_a_use_that_is_over_is_no_firm_part(self) -> None:
+        state = run(sample(0, 400), sample(1, 100))
+        self.assertGreater(state.demand_kib, 380 * MIB)
+        self.assertEqual((100 + 10 + 32) * MIB, state.firm_kib)
+
+    def test_nor_is_the_answer_to_starvation(self) -> None:
+        state = run(sample(0, 400), sample(1, 497), sample(2, 497))
+        self.assertEqual(FLAVOR_KIB, state.demand_kib)
+        self.assertEqual((497 * MIB * 11 // 10) + 32 * MIB, state.firm_kib)
+
+    def test_of_its_head_room_it_needs_a_quarter_at_once(self) -> None:
+        state = run(sample(0, 200))
+        self.assertEqual((200 + 13) * MIB, state.bare_kib)
+
+    def test_and_of_a_large_guests_128_mib(self) -> None:
+        large = demand.Observation(
+            sample(0, 20_000, total_mib=30_000),
+            30_000 * MIB,
+            30_000 * MIB,
+            FLOOR_KIB,
+        )
+        state = demand.observe(None, large, SETTINGS)
+        self.assertEqual((20_000 + 128) * MIB, state.bare_kib)
+
+    def test_half_of_a_peak_is_hoped_for_for_an_hour(self) -> None:
+        peak = [sample(t, 400) for t in range(30)]
+        calm = [sample(t, 100) for t in range(30, 1800, 5)]
+        state = run(*peak, *calm)
+        self.assertLess(state.demand_kib, 146 * MIB)
+        self.assertAlmostEqual(
+            100 + 300 * 0.61 / 2 + 42, state.hoped_kib / MIB, delta=2
+        )
+
     def test_swap_in_use_counts_as_used(self) -> None:
         swap = {"swap_total_kib": 100 * MIB, "swap_free_kib": 40 * MIB}
         state = run(sample(0, 200, **swap))
@@ -203,6 +236,27 @@ class DemandTest(unittest.TestCase):
         )
         self.assertEqual(("swaps in 256 KiB/s",), state.reasons)
 
+    def recovering(self, used_mib: int) -> demand.GuestDemand:
+        return run(
+            *[
+                sample(
+                    time_s,
+                    used_mib,
+                    swap_total_kib=900 * MIB,
+                    swap_free_kib=800 * MIB,
+                    swap_in_kib=time_s * 50 * MIB,
+                    psi_some_us=time_s * 500_000,
+                )
+                for time_s in (0, 1)
+            ]
+        )
+
+    def test_with_room_for_what_it_has_in_swap_it_recovers(self) -> None:
+        self.assertFalse(self.recovering(300).starved)
+
+    def test_without_it_is_starved(self) -> None:
+        self.assertTrue(self.recovering(400).starved)
+
     def test_stall_counts_as_starved(self) -> None:
         state = run(
             sample(0, 100, psi_some_us=0), sample(1, 100, psi_some_us=100_000)
@@ -214,6 +268,11 @@ class DemandTest(unittest.TestCase):
             sample(0, 100, swap_in_kib=10**6), sample(1, 100, swap_in_kib=5)
         )
         self.assertFalse(state.starved)
+
+    def test_a_raise_ends_soon_when_the_guest_has_what_it_uses(self):
+        starved = [sample(t, 498) for t in range(2)]
+        state = run(*starved, *[sample(t, 498, 900) for t in range(2, 12)])
+        self.assertLess(state.demand_kib, 590 * MIB)
 
     def test_a_raise_decays_when_calm(self) -> None:
         starved = [sample(t, 498) for t in range(2)]

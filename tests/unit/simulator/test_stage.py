@@ -8,7 +8,7 @@ import unittest
 from tests.simulator import GIB, MIB, AgentKilled, scenarios
 from tests.simulator.production import Production
 from tests.simulator.scenario import GuestPlan, Reboot, Scenario
-from tests.simulator.stage import Stage
+from tests.simulator.stage import News, Stage
 from tests.simulator.workload import constant
 
 SIZES_MIB = [60, 60, 60, 80, 80, 100, 120, 150, 200, 300, 350, 450]
@@ -144,3 +144,65 @@ class ScenarioTest(Quiet):
 
         stage.play(mortal, watch)
         self.assertGreater(mortal.kills, 20)
+
+
+class NewsTest(Quiet):
+    """What brings the production balancer's next pass at once."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.stage = Stage(constant_host(60))
+        self.production = Production(self.stage.host)
+        self.stage.host.run(1.0)
+        self.production.run_pass([])
+        self.guest = self.stage.host.guests[next(iter(self.stage.host.guests))]
+
+    def hears(self) -> bool:
+        self.stage.host.spoke.clear()
+        self.stage.host.run(1.0)
+        spoke = frozenset(self.stage.host.spoke)
+        self.assertIn(self.guest.uuid, spoke)
+        return self.production.hears(News(spoke, lived=False))
+
+    def fill_up(self) -> None:
+        self.guest.wants_kib = 600 * MIB
+        self.guest.course = None
+
+    def test_a_guest_that_published_a_need_does(self) -> None:
+        self.fill_up()
+        self.assertTrue(self.hears())
+
+    def test_one_that_is_calm_does_not(self) -> None:
+        self.stage.play(self.production, lambda *_: None)
+        self.assertFalse(self.hears())
+
+    def test_nor_one_that_does_not_publish_it(self) -> None:
+        self.stage.play(self.production, lambda *_: None)
+        self.fill_up()
+        self.guest.silent = True
+        self.assertFalse(self.hears())
+
+    def test_nor_one_that_is_unknown_or_cannot_be_read(self) -> None:
+        news = News(frozenset({"unknown"}), lived=False)
+        self.assertFalse(self.production.hears(news))
+        self.fill_up()
+        self.stage.host.sensor_fails = True
+        self.assertFalse(self.hears())
+
+    def test_a_start_does(self) -> None:
+        self.assertTrue(self.production.hears(News(frozenset(), lived=True)))
+
+    def test_a_start_is_answered_before_the_next_tick(self) -> None:
+        late = GuestPlan(course=constant(60 * MIB), starts_s=10.4)
+        plans = [*constant_host().guests[:8], late]
+        passes = []
+
+        class Seen(Production):
+            def run_pass(self, waiting):
+                passes.append((self._host.clock.now_s, len(waiting)))
+                return super().run_pass(waiting)
+
+        scenario = Scenario(name="start", seconds=20, guests=plans)
+        stage, _seen = play(scenario, Seen)
+        asked_s = next(at_s for at_s, waiting in passes if waiting)
+        self.assertAlmostEqual(10.4, asked_s - stage.began_s, delta=0.01)
