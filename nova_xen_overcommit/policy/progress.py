@@ -85,8 +85,8 @@ def advance(
     """Give the progress after a measurement of ``actual_kib``."""
     if target_kib != before.target_kib:
         before = _retargeted(before, target_kib, actual_kib, now_s)
-    elif actual_kib == before.actual_kib and before.status is Status.SETTLED:
-        # It rests, as most do. Its clock starts when it no longer does.
+    elif actual_kib == before.actual_kib and _rests(before, settings):
+        # As most do. Its clock starts when it no longer does.
         return before
     gap_kib = abs(actual_kib - before.expected_kib)
     if gap_kib <= settings.tolerance_kib:
@@ -104,18 +104,27 @@ def advance(
     return _waiting(before, actual_kib, now_s, settings)
 
 
+def _rests(before: Progress, settings: ProgressSettings) -> bool:
+    # One that was just found may be far from what it was once asked for.
+    settled = before.status is Status.SETTLED
+    return settled and before.best_kib <= settings.tolerance_kib
+
+
 def _retargeted(
     before: Progress, target_kib: int, actual_kib: int, now_s: float
 ) -> Progress:
     gap_kib = abs(actual_kib - target_kib - before.offset_kib)
-    # A stuck guest doesn't earn new patience by being asked for less or
-    # more: only memory that moves does.
-    fresh = before.cooperates or now_s >= before.retry_at_s > 0
+    # Nobody earns new patience by being asked for less or more: only memory
+    # that moves does, and what has moved since the last progress counts on.
+    rested = before.status is Status.SETTLED
+    retried = not before.cooperates and now_s >= before.retry_at_s > 0
+    fresh = rested or retried
+    moved_kib = before.best_kib - abs(actual_kib - before.expected_kib)
     return dataclasses.replace(
         before,
         target_kib=target_kib,
         actual_kib=actual_kib,
-        best_kib=gap_kib,
+        best_kib=gap_kib if fresh else gap_kib + max(0, moved_kib),
         progress_s=now_s if fresh else before.progress_s,
         status=Status.MOVING if fresh else before.status,
     )
