@@ -287,6 +287,24 @@ class StartTest(unittest.TestCase):
             targets, [g.target_kib for g in harness.host.guests.values()]
         )
 
+    def test_what_an_incoming_guest_will_take_is_not_set_aside_again(self):
+        # Given a migration that is listed, paused, before its memory is there
+        harness = Harness(SimulatedHost(2 * GIB, kept_kib=0))
+        needy = harness.host.start(actual_kib=200 * MIB)
+        harness.run(3)
+        start = harness.ask(restore_kib=800 * MIB)
+        harness.run(1)
+        incoming = harness.host.start(
+            actual_kib=100 * MIB, uuid=start.request.uuid
+        )
+        incoming.busy, incoming.target_kib = "migrating", 800 * MIB
+        # When another guest needs much at once
+        needy.wants_kib = 850 * MIB
+        needy.settle()
+        harness.agent.tick()
+        # Then it gets all, as there is enough for both
+        self.assertGreater(needy.target_kib, 850 * MIB)
+
     def test_an_ended_reservation_frees_its_memory(self) -> None:
         harness = full_host(8)
         start = harness.ask()
