@@ -277,7 +277,9 @@ class Balancer:
         for guest in self.guests.values():
             lost = guest.progress.status is Status.UNCOOPERATIVE
             if lost and not guest.domain.busy and not guest.held:
-                actual_kib = guest.domain.actual_kib
+                # An offset may have put it above its flavor.
+                domain = guest.domain
+                actual_kib = min(domain.flavor_kib, domain.actual_kib)
                 if abs(guest.target_kib - actual_kib) > _LEAST_GRANT_KIB:
                     LOG.warning(
                         "Guest %s does not follow its target of %d KiB and "

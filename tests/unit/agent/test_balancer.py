@@ -199,6 +199,12 @@ class UncooperativeTest(unittest.TestCase):
         self.squeeze()
         self.assertEqual(self.guest.actual_kib, self.guest.target_kib)
 
+    def test_it_is_never_asked_for_more_than_its_flavor(self) -> None:
+        # Given one that rests above its flavor
+        self.guest.actual_kib = self.guest.flavor_kib + 600
+        self.squeeze()
+        self.assertEqual(self.guest.flavor_kib, self.guest.target_kib)
+
     def test_it_is_never_counted_as_idle(self) -> None:
         self.squeeze()
         guests = self.harness.balancer.guests
