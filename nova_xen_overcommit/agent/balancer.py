@@ -307,12 +307,16 @@ class Balancer:
         """Grant what is measured free, the neediest first."""
         spendable_kib = host.spendable_kib
         for guest, lack_kib in self._in_order_of_need(plan):
-            grant_kib = min(lack_kib, max(0, spendable_kib))
-            if grant_kib < min(lack_kib, _LEAST_GRANT_KIB):
+            # What it has not yielded yet is its own, and costs nothing.
+            unyielded_kib = guest.domain.actual_kib - guest.target_kib
+            own_kib = max(0, min(lack_kib, unyielded_kib))
+            granted_kib = min(lack_kib - own_kib, max(0, spendable_kib))
+            change_kib = own_kib + granted_kib
+            if change_kib < min(lack_kib, _LEAST_GRANT_KIB):
                 continue
-            target_kib = guest.target_kib + grant_kib
+            target_kib = guest.target_kib + change_kib
             if self._set(guest, target_kib, plan[guest.domain.uuid].reason):
-                spendable_kib -= grant_kib
+                spendable_kib -= granted_kib
                 guest.cool_until_s = guest.now_s + settings.cool_down_s
 
     def _note(

@@ -79,6 +79,22 @@ class MeasuredMemoryTest(unittest.TestCase):
         self.assertGreaterEqual(harness.host.free_kib, 16 * MIB)
 
 
+class OwnMemoryTest(unittest.TestCase):
+    def test_what_a_donor_has_not_yielded_it_keeps_when_in_need(self):
+        # Given a full host, and a donor that has begun to yield
+        harness = Harness(SimulatedHost(2 * GIB + 512 * MIB, speed_kib_s=MIB))
+        donor, _other = harness.host.start(), harness.host.start()
+        harness.run(3)
+        harness.ask(flavor_kib=600 * MIB, overcommit=False)
+        harness.run(1)
+        self.assertLess(donor.target_kib, 900 * MIB)
+        # When it needs all it has, though nothing is free
+        donor.wants_kib = 900 * MIB
+        harness.run(1.5)
+        # Then it is asked for no less
+        self.assertGreaterEqual(donor.target_kib, donor.actual_kib)
+
+
 class HandsOffTest(unittest.TestCase):
     def assert_untouched(self, harness: Harness, uuid: str) -> None:
         before = len(harness.host.calls)
