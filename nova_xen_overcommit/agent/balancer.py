@@ -275,8 +275,8 @@ class Balancer:
         # What such a guest has is what it keeps: a target it might follow
         # hours later would surprise everyone.
         for guest in self.guests.values():
-            lost = guest.progress.status is Status.UNCOOPERATIVE
-            if lost and not guest.domain.busy and not guest.held:
+            # Not one that mustn't be touched for another cause.
+            if guest.frozen is Limit.UNCOOPERATIVE:
                 # An offset may have put it above its flavor.
                 domain = guest.domain
                 actual_kib = min(domain.flavor_kib, domain.actual_kib)

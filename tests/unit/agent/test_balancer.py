@@ -215,6 +215,15 @@ class UncooperativeTest(unittest.TestCase):
         self.squeeze()
         self.assertEqual(self.guest.actual_kib, self.guest.target_kib)
 
+    def test_one_that_is_never_ballooned_keeps_its_target(self) -> None:
+        # Given one whose memory doesn't arrive
+        self.guest.actual_kib -= 300 * MIB
+        self.guest.target_kib = self.guest.flavor_kib
+        self.guest.exempt = "passthrough"
+        self.harness.restart()
+        self.harness.run(30)
+        self.assertEqual(self.guest.flavor_kib, self.guest.target_kib)
+
     def test_it_is_never_asked_for_more_than_its_flavor(self) -> None:
         # Given one that rests above its flavor
         self.guest.actual_kib = self.guest.flavor_kib + 600
