@@ -74,9 +74,9 @@ class Record:
     said before; ``starved`` counts those in a row that tell of shortage.
     ``asked_kib`` is the last target it was asked for, None when this agent
     asked for none. ``still_s`` is for how long it was away from its target
-    and came no nearer, ``near_s`` for how long it was so near to its target
-    that this may be where it rests. ``troubled_s`` is when anything was last
-    wrong.
+    and came no nearer (``progress_s``: since when), ``near_s`` for how long
+    it was so near to its target that this may be where it rests.
+    ``troubled_s`` is when anything was last wrong.
     """
 
     known_s: float
@@ -90,6 +90,7 @@ class Record:
     troubled_s: float = -math.inf
     still_s: float = 0.0
     near_s: float = 0.0
+    progress_s: float = -math.inf
     words: MemorySample | None = None
     former: MemorySample | None = None
     words_s: float = -math.inf
@@ -132,6 +133,7 @@ class Ledger:
             known = Record(self.now_s, self.now_s, guest.actual_kib)
             self.records[guest.domain_id] = known
             known.best_kib = self.distance_kib(guest)
+            known.progress_s = self.now_s
         return known
 
     def hear(self, guest: SimulatedGuest, words: MemorySample) -> None:
@@ -200,6 +202,7 @@ class Ledger:
             known.near_s += min(now_s - known.seen_s, _LONGEST_LOOK_S)
         if near or known.best_kib - gap_kib >= TOLERANCE_KIB:
             known.best_kib, known.still_s = gap_kib, 0.0
+            known.progress_s = now_s
         else:
             known.still_s += min(now_s - known.seen_s, _LONGEST_LOOK_S)
         if known.still_s > 1.0 or misbehaves(guest):

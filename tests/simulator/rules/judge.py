@@ -86,9 +86,8 @@ class Judge:
         lost_s = call.settings.progress.uncooperative_after_s
         stays = abs(target_kib - guest.actual_kib) <= _SETTLED_KIB
         if stays and known.still_s >= lost_s - 1.0:
-            # It may be told again where calls fail.
-            if math.isinf(known.gave_up_s):
-                known.gave_up_s = ledger.now_s
+            # That was decided when its time was over, maybe long ago.
+            known.gave_up_s = known.progress_s + lost_s
         elif call.moves and math.isfinite(known.gave_up_s):
             # Tried again: it has new patience.
             known.gave_up_s, known.still_s = -math.inf, 0.0

@@ -189,7 +189,7 @@ class Machine(RuleBasedStateMachine):
     def no_rule_is_broken(self) -> None:
         if hasattr(self, "world"):
             self.world.step()
-            assert self.world.broken == []
+            assert not self.world.broken, self.world.broken
 
 
 MachineTest = Machine.TestCase
