@@ -274,9 +274,11 @@ class Balancer:
         # What such a guest has is what it keeps: a target it might follow
         # hours later would surprise everyone.
         for guest in self.guests.values():
-            lost = guest.progress.status is Status.UNCOOPERATIVE
-            if lost and not guest.domain.busy and not guest.held:
-                actual_kib = guest.domain.actual_kib
+            # Not one that mustn't be touched for another cause.
+            if guest.frozen is Limit.UNCOOPERATIVE:
+                # An offset may have put it above its flavor.
+                domain = guest.domain
+                actual_kib = min(domain.flavor_kib, domain.actual_kib)
                 if abs(guest.target_kib - actual_kib) > _NEAR_KIB:
                     LOG.warning(
                         "Guest %s does not follow its target of %d KiB and "
@@ -346,6 +348,9 @@ class Balancer:
                         firm_kib=guest.short_kib,
                         flavor_kib=guest.domain.flavor_kib,
                         starved=guest.starved,
+                        own_kib=max(
+                            0, guest.domain.actual_kib - guest.target_kib
+                        ),
                     )
                 )
         return wishes

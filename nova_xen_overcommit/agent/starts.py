@@ -25,9 +25,10 @@ def outstanding_kib(
     if guest is None:
         return reservation.claim_kib
     # An incoming migration is listed, paused, long before its memory is
-    # there.
+    # there. What it will take by its target is counted as growth already.
     if guest.domain.busy:
-        return max(0, reservation.claim_kib - guest.domain.actual_kib)
+        arriving_kib = guest.domain.actual_kib + max(0, guest.to_come_kib)
+        return max(0, reservation.claim_kib - arriving_kib)
     return 0
 
 

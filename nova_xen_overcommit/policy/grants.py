@@ -11,13 +11,18 @@ LEAST_GRANT_KIB = 4 * 1024
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Wish:
-    """What a guest's target lacks; ``firm_kib`` of it is no foresight."""
+    """What a guest's target lacks; ``firm_kib`` of it is no foresight.
+
+    ``own_kib`` is what the guest was to yield and has not yielded yet: it
+    may keep that, whatever is free.
+    """
 
     uuid: str
     lack_kib: int
     firm_kib: int
     flavor_kib: int
     starved: bool = False
+    own_kib: int = 0
 
     @property
     def rank(self) -> tuple[bool, float, str]:
@@ -48,8 +53,11 @@ def grants(wishes: Sequence[Wish], purse: Purse) -> dict[str, int]:
     ranked = sorted(wishes, key=lambda wish: wish.rank)
     granted = {}
     for wish in ranked:
-        granted[wish.uuid] = min(wish.lack_kib, wish.firm_kib, left_kib)
-        left_kib -= granted[wish.uuid]
+        own_kib = min(wish.lack_kib, wish.own_kib)
+        firm_kib = max(0, min(wish.lack_kib, wish.firm_kib) - own_kib)
+        firm_kib = min(firm_kib, left_kib)
+        granted[wish.uuid] = own_kib + firm_kib
+        left_kib -= firm_kib
     left_kib -= purse.wanted_kib
     for wish in ranked:
         kept_kib = 0 if wish.starved else purse.reserve_kib

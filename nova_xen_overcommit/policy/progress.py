@@ -116,14 +116,17 @@ def _retargeted(
     before: Progress, target_kib: int, actual_kib: int, now_s: float
 ) -> Progress:
     gap_kib = abs(actual_kib - target_kib - before.offset_kib)
-    # A stuck guest doesn't earn new patience by being asked for less or
-    # more: only memory that moves does.
-    fresh = before.cooperates or now_s >= before.retry_at_s > 0
+    # Nobody earns new patience by being asked for less or more: only memory
+    # that moves does, and what has moved since the last progress counts on.
+    rested = before.status is Status.SETTLED
+    retried = not before.cooperates and now_s >= before.retry_at_s > 0
+    fresh = rested or retried
+    moved_kib = before.best_kib - abs(actual_kib - before.expected_kib)
     return dataclasses.replace(
         before,
         target_kib=target_kib,
         actual_kib=actual_kib,
-        best_kib=gap_kib,
+        best_kib=gap_kib if fresh else gap_kib + max(0, moved_kib),
         progress_s=now_s if fresh else before.progress_s,
         status=Status.MOVING if fresh else before.status,
     )

@@ -26,7 +26,9 @@ class SimulatedGuest(GuestMemory):
     that far from its target), ``silent``, ``lie`` (says this instead),
     ``busy`` and ``exempt`` (as the hypervisor calls it), ``fails_calls``
     (setMemory raises), ``slow_calls_s`` (its target takes that long to
-    arrive), ``dies_at_call`` (vanishes in the midst of setMemory).
+    arrive), ``hangs_calls`` (and nobody is told whether it will),
+    ``dies_at_call`` (vanishes in the midst of setMemory), ``garbage`` (this
+    is what it writes into xenstore).
     ``chosen_kib`` is what a guest chose that moves its own balloon, None for
     others. ``speaks_every_s`` 0 means that its figures are always new.
     """
@@ -47,7 +49,9 @@ class SimulatedGuest(GuestMemory):
     exempt: str = ""
     fails_calls: bool = False
     slow_calls_s: float = 0.0
+    hangs_calls: bool = False
     dies_at_call: bool = False
+    garbage: bytes = b""
     restart_kib: int = 0
     chosen_kib: int | None = None
     looked_s: float = -math.inf

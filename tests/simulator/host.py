@@ -5,7 +5,11 @@ import uuid as uuids
 from collections.abc import Mapping, Sequence
 
 from nova_xen_overcommit import exception
-from nova_xen_overcommit.agent.hypervisor.base import Domain, HostMemory
+from nova_xen_overcommit.agent.hypervisor.base import (
+    Domain,
+    HostMemory,
+    Unanswered,
+)
 from nova_xen_overcommit.agent.sensors.base import GuestRef
 from nova_xen_overcommit.guest_metadata import GuestMetadata
 from nova_xen_overcommit.policy.sample import MemorySample
@@ -52,7 +56,7 @@ class SimulatedHost:
         # Guests that have spoken since somebody last looked here.
         self.spoke: set[str] = set()
         self._ids = 0
-        self._slow: list[tuple[float, str, int]] = []
+        self._slow: list[tuple[float, SimulatedGuest, int]] = []
 
     def start(
         self,
@@ -129,9 +133,8 @@ class SimulatedHost:
         now_s = self.clock.now_s
         due = [call for call in self._slow if call[0] <= now_s]
         self._slow = [call for call in self._slow if call[0] > now_s]
-        for _due_s, uuid, target_kib in due:
-            if uuid in self.guests:
-                self.guests[uuid].told(target_kib)
+        for _due_s, guest, target_kib in due:
+            guest.told(target_kib)
 
     def _move_balloons(self, step_kib: int) -> None:
         now_s = self.clock.now_s
@@ -172,11 +175,15 @@ class SimulatedHost:
         if guest is None or guest.fails_calls or self.unreachable:
             raise exception.HypervisorError(f"guest {domain.name}: refused")
         self.calls.append((guest.uuid, target_kib))
-        if guest.slow_calls_s:
+        # A later call overtakes one that is under way.
+        self._slow = [call for call in self._slow if call[1] is not guest]
+        if guest.slow_calls_s or guest.hangs_calls:
             due_s = self.clock.now_s + guest.slow_calls_s
-            self._slow.append((due_s, guest.uuid, target_kib))
+            self._slow.append((due_s, guest, target_kib))
         else:
             guest.told(target_kib)
+        if guest.hangs_calls:
+            raise Unanswered(f"guest {domain.name}: no answer")
 
     def _count_down(self) -> None:
         if self.kill_after_calls is None:

@@ -80,6 +80,22 @@ class MeasuredMemoryTest(unittest.TestCase):
         self.assertGreaterEqual(harness.host.free_kib, 16 * MIB)
 
 
+class OwnMemoryTest(unittest.TestCase):
+    def test_what_a_donor_has_not_yielded_it_keeps_when_in_need(self):
+        # Given a full host, and a donor that has begun to yield
+        harness = Harness(SimulatedHost(2 * GIB + 512 * MIB, speed_kib_s=MIB))
+        donor, _other = harness.host.start(), harness.host.start()
+        harness.run(3)
+        harness.ask(flavor_kib=600 * MIB, overcommit=False)
+        harness.run(1)
+        self.assertLess(donor.target_kib, 900 * MIB)
+        # When it needs all it has, though nothing is free
+        donor.wants_kib = 900 * MIB
+        harness.run(1.5)
+        # Then it is asked for no less
+        self.assertGreaterEqual(donor.target_kib, donor.actual_kib)
+
+
 class HandsOffTest(unittest.TestCase):
     def assert_untouched(self, harness: Harness, uuid: str) -> None:
         before = len(harness.host.calls)
@@ -203,6 +219,21 @@ class UncooperativeTest(unittest.TestCase):
         self.squeeze()
         self.assertEqual(self.guest.actual_kib, self.guest.target_kib)
 
+    def test_one_that_is_never_ballooned_keeps_its_target(self) -> None:
+        # Given one whose memory doesn't arrive
+        self.guest.actual_kib -= 300 * MIB
+        self.guest.target_kib = self.guest.flavor_kib
+        self.guest.exempt = "passthrough"
+        self.harness.restart()
+        self.harness.run(30)
+        self.assertEqual(self.guest.flavor_kib, self.guest.target_kib)
+
+    def test_it_is_never_asked_for_more_than_its_flavor(self) -> None:
+        # Given one that rests above its flavor
+        self.guest.actual_kib = self.guest.flavor_kib + 600
+        self.squeeze()
+        self.assertEqual(self.guest.flavor_kib, self.guest.target_kib)
+
     def test_it_is_never_counted_as_idle(self) -> None:
         self.squeeze()
         guests = self.harness.balancer.guests
@@ -290,6 +321,24 @@ class StartTest(unittest.TestCase):
         self.assertEqual(
             targets, [g.target_kib for g in harness.host.guests.values()]
         )
+
+    def test_what_an_incoming_guest_will_take_is_not_set_aside_again(self):
+        # Given a migration that is listed, paused, before its memory is there
+        harness = Harness(SimulatedHost(2 * GIB, kept_kib=0))
+        needy = harness.host.start(actual_kib=200 * MIB)
+        harness.run(3)
+        start = harness.ask(restore_kib=800 * MIB)
+        harness.run(1)
+        incoming = harness.host.start(
+            actual_kib=100 * MIB, uuid=start.request.uuid
+        )
+        incoming.busy, incoming.target_kib = "migrating", 800 * MIB
+        # When another guest needs much at once
+        needy.wants_kib = 850 * MIB
+        needy.settle()
+        harness.agent.tick()
+        # Then it gets all, as there is enough for both
+        self.assertGreater(needy.target_kib, 850 * MIB)
 
     def test_an_ended_reservation_frees_its_memory(self) -> None:
         harness = full_host(8)

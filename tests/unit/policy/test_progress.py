@@ -81,6 +81,32 @@ class ProgressTest(unittest.TestCase):
         self.see(290, 500, 5)
         self.assertIs(Status.UNCOOPERATIVE, self.see(280, 500, 5))
 
+    def test_a_target_that_changes_all_the_time_buys_none_either(self):
+        for target_mib in range(300, 295, -1):
+            self.assertIs(Status.MOVING, self.see(target_mib, 500, 1))
+        self.assertIs(Status.STUCK, self.see(295, 500, 1))
+        for target_mib in range(294, 280, -1):
+            self.see(target_mib, 500, 1)
+        self.assertIs(Status.UNCOOPERATIVE, self.see(280, 500, 1))
+
+    def test_who_moves_slowly_after_a_changing_target_is_not_stuck(self):
+        # 0.5 MiB each second, and another target each second
+        for step in range(20):
+            self.now_s += 1
+            self.state = progress.advance(
+                self.state,
+                (300 - step) * MIB,
+                500 * MIB - step * MIB // 2,
+                self.now_s,
+                SETTINGS,
+            )
+            self.assertIs(Status.MOVING, self.state.status)
+
+    def test_who_was_found_far_from_its_target_is_watched(self) -> None:
+        self.state = progress.start(300 * MIB, 500 * MIB, 0.0)
+        self.assertIs(Status.MOVING, self.see(300, 500, 1))
+        self.assertIs(Status.STUCK, self.see(300, 500, 5))
+
     def test_giving_up_its_target_does_not_make_it_cooperative(self) -> None:
         self.see(300, 500, 0)
         self.see(300, 500, 20)

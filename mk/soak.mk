@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
+
+SEED ?= 1
+PASSES ?= 1000000
+
+.PHONY: soak
+soak: venv ## Soak the balancer in a faulty world; WORLD=n plays one again
+	@$(TOX) run -e soak -- --seed $(SEED) --passes $(PASSES) \
+		$(if $(WORLD),--world $(WORLD))

@@ -1,0 +1,397 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A world in which anything may happen, made from a seed.
+
+Each kind of mishap is a method of :class:`Chaos`; which are likely, and how
+often they come, is another draw for each world, so that there are calm
+worlds, stormy ones, and ones in which one thing goes wrong again and again.
+"""
+
+import collections
+import heapq
+import itertools
+import random
+from collections.abc import Callable
+from typing import Any
+
+from nova_xen_overcommit.guest_metadata import GuestMetadata
+from nova_xen_overcommit.policy.sample import MemorySample
+from tests.simulator import workload
+from tests.simulator.guest import SimulatedGuest
+from tests.simulator.host import AgentKilled, SimulatedHost
+from tests.simulator.memory import GIB, MIB
+from tests.simulator.workload import Course
+from tests.simulator.world import Client, World
+from tests.simulator.xenstore import xenstore_gone
+
+_COURSE_S = 1200.0
+_REMEMBERED = 60
+# A pass has so many steps and a few more: listing, reading, setting.
+_STEPS = 12
+_FROZEN = ("paused", "migrating", "saving", "in build", "shutting down")
+_GARBAGE = [
+    b"\xff\xfe\x00garbage",
+    b"v=1 seq=1",
+    b"v=99 seq=1 mem_total_kib=1 mem_available_kib=1",
+    b"v=1 seq=x mem_total_kib=1 mem_available_kib=1 swap_total_kib=0",
+    b"v=1 seq=7 seq=8",
+    b"A" * 5000,
+]
+
+
+def _options(rng: random.Random) -> dict[str, Any]:
+    """Give options as an operator might set them."""
+    mode = rng.choices(["overcommit", "balance", "observe"], [16, 3, 1])[0]
+    return {
+        "mode": mode,
+        "reserve_mib": rng.choice([32, 64, 128, 256]),
+        "max_step_mib": rng.choice([64, 256, 1024]),
+        "cool_down_s": rng.choice([2.0, 10.0, 30.0]),
+        "dead_band_mib": rng.choice([0, 8, 8, 32]),
+        "idle_tax": rng.choice([0.0, 0.75, 0.95]),
+        "demand_decay_s": rng.choice([5.0, 60.0]),
+        "floor_share": rng.choice([0.05, 0.1, 0.3]),
+        "start_share": rng.choice([0.3, 0.5]),
+        "require_guest_swap": rng.random() < 0.8,
+        "warm_up_s": rng.choice([0, 10, 60]),
+        "tick_interval_s": rng.choice([0.5, 1.0, 1.0]),
+    }
+
+
+def _host(rng: random.Random) -> SimulatedHost:
+    return SimulatedHost(
+        physical_kib=rng.choice([1, 2, 2, 3, 4, 8]) * GIB,
+        kept_kib=rng.choice([128, 256, 512]) * MIB,
+        speed_kib_s=rng.choice([20, 50, 100, 500]) * MIB,
+    )
+
+
+class Chaos:
+    """One seeded world and all that goes wrong in it."""
+
+    def __init__(self, seed: str) -> None:
+        self._rng = rng = random.Random(seed)
+        self.world = World(_host(rng), **_options(rng))
+        # Since the epoch, so that it may be set back by a day.
+        self.world.host.clock.wall_offset_s = 1.7e9
+        self.faults: collections.Counter[str] = collections.Counter()
+        self.events: collections.deque[str] = collections.deque(
+            maxlen=_REMEMBERED
+        )
+        self._ends: list[tuple[float, int, Callable[[], None]]] = []
+        self._number = itertools.count()
+        self._kinds = sorted(_KINDS)
+        self._weights = [rng.random() ** 3 for _ in self._kinds]
+        self._rate = rng.choice([0.01, 0.05, 0.1, 0.3])
+        self._most_guests = rng.choice([3, 6, 6, 10])
+        self._calls_seen = 0
+        for _ in range(rng.randint(1, self._most_guests)):
+            self.start()
+
+    def step(self) -> None:
+        """Let something happen, or nothing, and do a pass."""
+        rng, world = self._rng, self.world
+        now_s = world.host.clock.now_s
+        while self._ends and self._ends[0][0] <= now_s:
+            heapq.heappop(self._ends)[2]()
+        if rng.random() < self._rate:
+            kind = rng.choices(self._kinds, self._weights)[0]
+            if _KINDS[kind](self) is not False:
+                self.faults[kind] += 1
+        there = len(world.host.guests) + len(world.clients)
+        if there < self._most_guests and rng.random() < self._rate:
+            self.start()
+        world.step()
+        calls = world.host.calls
+        for uuid, target_kib in calls[self._calls_seen :]:
+            self._say(f"{uuid[-12:]} is asked for {target_kib} KiB")
+        self._calls_seen = len(calls)
+
+    def _say(self, text: str) -> None:
+        now_s = self.world.host.clock.now_s
+        self.events.append(f"{now_s:.1f} s: {text}")
+
+    def _later(self, seconds: float, act: Callable[[], None]) -> None:
+        due_s = self.world.host.clock.now_s + seconds
+        heapq.heappush(self._ends, (due_s, next(self._number), act))
+
+    def _anyone(self) -> SimulatedGuest | None:
+        guests = list(self.world.host.guests.values())
+        return self._rng.choice(guests) if guests else None
+
+    def _for_a_while(self, name: str, value: object, end: object) -> bool:
+        """Switch a fault of some guest on, and off after a while."""
+        guest = self._anyone()
+        if guest is None:
+            return False
+        setattr(guest, name, value)
+        self._say(f"{guest.name} ({guest.uuid[-12:]}): {name} = {value!r:.60}")
+        self._later(
+            self._rng.choice([2, 8, 30, 120]),
+            lambda: setattr(guest, name, end),
+        )
+        return True
+
+    # What isn't a fault.
+
+    def start(self) -> Client:
+        """Let nova-compute ask for a start of whatever size."""
+        rng = self._rng
+        flavor_kib = rng.choice([128, 256, 512, 1000, 1024, 2048]) * MIB
+        metadata = GuestMetadata(
+            floor_kib=rng.choice([0, 0, 0, flavor_kib // 2]),
+            swap_kib=rng.choice([0, flavor_kib // 2, flavor_kib, flavor_kib]),
+            weight=rng.choice([0.5, 1.0, 1.0, 4.0]),
+            overcommit=rng.random() < 0.9,
+        )
+        incoming = rng.random() < 0.15
+        client = self.world.ask(
+            flavor_kib,
+            wait_s=rng.choice([5, 20, 60]),
+            wants_kib=20 * MIB,
+            build_s=rng.choice([0.5, 2.0, 10.0]),
+            incoming=incoming,
+            metadata=metadata,
+            restore_kib=flavor_kib * 3 // 4 if incoming else 0,
+        )
+        self._say(f"{client.claim.uuid} of {flavor_kib} KiB is asked for")
+        self._later(1.0, lambda: self._begin_work(client, flavor_kib))
+        return client
+
+    def _begin_work(self, client: Client, flavor_kib: int) -> None:
+        """Give a guest its workload once it runs."""
+        guest = self.world.host.guests.get(client.claim.uuid)
+        if guest is None:
+            if client in self.world.clients:
+                self._later(2.0, lambda: self._begin_work(client, flavor_kib))
+            return
+        guest.speaks_every_s = self._rng.choice([0.0, 1.0, 5.0])
+        guest.file_kib = self._rng.randint(0, 600) * MIB
+        course = self._course(flavor_kib)
+        guest.course = course.beginning_at(self.world.host.clock.now_s)
+
+    def _course(self, flavor_kib: int) -> Course:
+        rng = self._rng
+        base_kib, peak_kib = flavor_kib // 10, flavor_kib * 9 // 10
+        kind = rng.randrange(5)
+        if kind == 0:
+            return workload.constant(rng.randint(base_kib, flavor_kib // 2))
+        if kind == 1:
+            return workload.steady(rng, _COURSE_S, flavor_kib // 3)
+        if kind == 2:
+            return workload.growth(_COURSE_S, base_kib, peak_kib)
+        return workload.sudden(
+            rng, _COURSE_S, base_kib, peak_kib, every_s=60, lasts_s=20
+        )
+
+    # Faults of guests.
+
+    def stuck(self) -> bool:
+        return self._for_a_while("stuck", True, False)
+
+    def intermittent(self) -> bool:
+        return self._for_a_while("intermittent_s", 10.0, 0.0)
+
+    def offset(self) -> bool:
+        guest = self._anyone()
+        if guest is None:
+            return False
+        guest.offset_kib = self._rng.choice([-MIB, MIB // 2])
+        return True
+
+    def silent(self) -> bool:
+        return self._for_a_while("silent", True, False)
+
+    def _sample(self, total_kib: int, available_kib: int) -> MemorySample:
+        rng = self._rng
+        counter = rng.choice([None, 0, rng.randrange(2**40)])
+        return MemorySample(
+            time_s=0.0,
+            max_age_s=15.0,
+            mem_total_kib=total_kib,
+            mem_available_kib=available_kib,
+            swap_total_kib=GIB,
+            swap_free_kib=rng.randint(0, GIB),
+            swap_in_kib=counter,
+            psi_some_us=counter,
+        )
+
+    def lying(self) -> bool:
+        total_kib = self._rng.randint(1, 2 * GIB)
+        lie = self._sample(total_kib, self._rng.randint(0, total_kib))
+        return self._for_a_while("lie", lie, None)
+
+    def implausible(self) -> bool:
+        lie = self._sample(
+            self._rng.choice([-5, 0, GIB, 2**45]),
+            self._rng.choice([-1, 2**45]),
+        )
+        return self._for_a_while("lie", lie, None)
+
+    def garbage(self) -> bool:
+        return self._for_a_while("garbage", self._rng.choice(_GARBAGE), b"")
+
+    def calls_fail(self) -> bool:
+        return self._for_a_while("fails_calls", True, False)
+
+    def calls_slow(self) -> bool:
+        return self._for_a_while("slow_calls_s", 2.0, 0.0)
+
+    def calls_hang(self) -> bool:
+        return self._for_a_while("hangs_calls", True, False)
+
+    def dying_in_a_call(self) -> bool:
+        guest = self._anyone()
+        if guest is None:
+            return False
+        guest.dies_at_call = True
+        return True
+
+    def frozen(self) -> bool:
+        guest = self._anyone()
+        if guest is None or guest.busy:
+            return False
+        return self._for_a_while("busy", self._rng.choice(_FROZEN), "")
+
+    def held(self) -> bool:
+        guest = self._anyone()
+        if guest is None or guest.uuid in self.world.ledger.held:
+            return False
+        self.world.hold(guest, "snapshot")
+        self._say(f"{guest.name} is held")
+        self._later(20, lambda: self.world.unhold(guest))
+        return True
+
+    def vanishing(self) -> bool:
+        guest = self._anyone()
+        if guest is None:
+            return False
+        self._say(f"{guest.name} vanishes")
+        self.world.vanish(guest)
+        return True
+
+    def rebooting(self) -> bool:
+        guest = self._anyone()
+        if guest is None:
+            return False
+        self._say(f"{guest.name} reboots")
+        self.world.vanish(guest, self._rng.choice([1.0, 5.0, 30.0]))
+        return True
+
+    def appearing(self) -> bool:
+        world = self.world
+        flavor_kib = self._rng.choice([128, 512, 1024]) * MIB
+        full = len(world.host.guests) >= self._most_guests
+        if full or flavor_kib > world.host.free_kib:
+            return False
+        guest = world.appear(flavor_kib, wants_kib=20 * MIB)
+        self._say(f"{guest.name} appears")
+        return True
+
+    # Faults of the host and of the agent.
+
+    def agent_killed(self) -> None:
+        self._say("the agent is killed between passes")
+        self.world.kill_agent()
+
+    def agent_killed_in_a_pass(self) -> None:
+        self._say("the agent is killed in a pass")
+
+        def kill() -> None:
+            raise AgentKilled
+
+        self.world.wire.after_steps(self._rng.randrange(_STEPS), kill)
+
+    def _libvirtd_goes(self) -> None:
+        self.world.host.unreachable = True
+        self._later(
+            self._rng.choice([0.5, 3, 20]),
+            lambda: setattr(self.world.host, "unreachable", False),
+        )
+
+    def libvirtd_restarts(self) -> None:
+        self._say("libvirtd restarts")
+        self._libvirtd_goes()
+
+    def libvirtd_restarts_in_a_pass(self) -> None:
+        self._say("libvirtd restarts in a pass")
+        steps = self._rng.randrange(_STEPS)
+        self.world.wire.after_steps(steps, self._libvirtd_goes)
+
+    def guest_vanishes_in_a_pass(self) -> bool:
+        guest = self._anyone()
+        if guest is None:
+            return False
+        self._say(f"{guest.name} vanishes in a pass")
+        steps = self._rng.randrange(_STEPS)
+        self.world.wire.after_steps(steps, lambda: self.world.vanish(guest))
+        return True
+
+    def xenstore_fails(self) -> None:
+        store = self.world.store
+        faults = [xenstore_gone(), ZeroDivisionError("a bug of the sensor")]
+        store.fault = self._rng.choice(faults)
+        self._say(f"xenstore fails: {store.fault!r}")
+        self._later(
+            self._rng.choice([1, 5, 30]), lambda: setattr(store, "fault", None)
+        )
+
+    def clock_set(self) -> None:
+        offset_s = self._rng.choice([-86400.0, -5.0, 5.0, 86400.0])
+        self.world.host.clock.wall_offset_s += offset_s
+
+    def host_slept(self) -> None:
+        seconds = self._rng.choice([3.0, 60.0, 3600.0])
+        self._say(f"the host sleeps for {seconds} s")
+        self.world.host.clock.leap(seconds)
+
+    def client_dies(self) -> bool:
+        clients = [c for c in self.world.clients if not c.left]
+        if not clients:
+            return False
+        client = self._rng.choice(clients)
+        self._say(f"the client of {client.claim.uuid} dies")
+        self.world.client_dies(client)
+        return True
+
+    def mode_changed(self) -> None:
+        conf, now = self.world.conf, self.world.settings.mode
+        other = self._rng.choice(["observe", "balance", "overcommit"])
+        conf.set_override("mode", other, "xen_overcommit")
+        self._say(f"mode {other}")
+        self._later(
+            15, lambda: conf.set_override("mode", now, "xen_overcommit")
+        )
+
+
+_KINDS: dict[str, Callable[[Chaos], bool | None]] = {
+    method.__name__: method
+    for method in (
+        Chaos.stuck,
+        Chaos.intermittent,
+        Chaos.offset,
+        Chaos.silent,
+        Chaos.lying,
+        Chaos.implausible,
+        Chaos.garbage,
+        Chaos.calls_fail,
+        Chaos.calls_slow,
+        Chaos.calls_hang,
+        Chaos.dying_in_a_call,
+        Chaos.frozen,
+        Chaos.held,
+        Chaos.vanishing,
+        Chaos.rebooting,
+        Chaos.appearing,
+        Chaos.agent_killed,
+        Chaos.agent_killed_in_a_pass,
+        Chaos.libvirtd_restarts,
+        Chaos.libvirtd_restarts_in_a_pass,
+        Chaos.guest_vanishes_in_a_pass,
+        Chaos.xenstore_fails,
+        Chaos.clock_set,
+        Chaos.host_slept,
+        Chaos.client_dies,
+        Chaos.mode_changed,
+    )
+}
+KINDS = tuple(_KINDS)

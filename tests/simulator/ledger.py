@@ -1,0 +1,324 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an agent could know of its world since it began, kept for its judge.
+
+All of it is the simulator's own truth: what guests wrote, what was asked of
+them, what clients were told. Nothing is the agent's opinion. Sizes are KiB,
+times seconds of the monotonic clock.
+"""
+
+import dataclasses
+import math
+from collections.abc import Iterable
+
+from nova_xen_overcommit.agent.reservations import Reservation
+from nova_xen_overcommit.agent.settings import Settings
+from nova_xen_overcommit.policy import floor
+from nova_xen_overcommit.policy.progress import ProgressSettings
+from nova_xen_overcommit.policy.sample import MemorySample
+from tests.simulator.guest import SimulatedGuest
+from tests.simulator.host import SimulatedHost
+
+TOLERANCE_KIB = ProgressSettings().tolerance_kib
+MAX_OFFSET_KIB = ProgressSettings().max_offset_kib
+# Less than this is no step of a balloon.
+_JITTER_KIB = 512
+# Time in which nobody looked, or the host slept, is nobody's patience.
+_LONGEST_LOOK_S = 1.5
+_CALIBRATED_S = ProgressSettings().calibrate_after_s - 1.0
+# A pass more or less, and figures that come at a pass's end.
+GRACE_S = 2.5
+# Memory of a guest that is gone is kept for 60 s after that was noticed.
+_KEPT_FOR_S = 55.0
+_FORGOTTEN_AFTER_S = 90.0
+_US_PER_S = 1_000_000
+
+
+@dataclasses.dataclass(eq=False)
+class Claim:
+    """One start: what its client was told, and how far it has come.
+
+    ``robbed``: somebody took its memory whom no agent can refuse.
+    """
+
+    reservation: Reservation
+    robbed: bool = False
+
+    @property
+    def uuid(self) -> str:
+        return self.reservation.request.uuid
+
+    @property
+    def granted_kib(self) -> int:
+        return self.reservation.claim_kib
+
+
+@dataclasses.dataclass(eq=False)
+class Away:
+    """A guest that is gone since ``gone_s``, and may come back.
+
+    ``noticed_s`` is when a pass could see that, ``robbed`` as of a claim.
+    """
+
+    guest: SimulatedGuest
+    gone_s: float
+    back_s: float
+    robbed: bool = False
+    noticed_s: float = math.inf
+
+
+@dataclasses.dataclass(slots=True)
+class Record:
+    """One domain.
+
+    ``words`` is what it last said that was believable, ``former`` what it
+    said before; ``starved`` counts those in a row that tell of shortage.
+    ``asked_kib`` is the last target it was asked for, None when this agent
+    asked for none. ``still_s`` is for how long it was away from its target
+    and came no nearer (``progress_s``: since when), ``near_s`` for how long
+    it was so near to its target that this may be where it rests.
+    ``troubled_s`` is when anything was last wrong.
+    """
+
+    known_s: float
+    seen_s: float
+    actual_kib: int
+    best_kib: int = 0
+    asked_kib: int | None = None
+    shrank_s: float = -math.inf
+    given_s: float = -math.inf
+    gave_up_s: float = -math.inf
+    troubled_s: float = -math.inf
+    still_s: float = 0.0
+    near_s: float = 0.0
+    progress_s: float = -math.inf
+    words: MemorySample | None = None
+    former: MemorySample | None = None
+    words_s: float = -math.inf
+    starved: int = 0
+
+
+class Ledger:
+    """The books on one host, begun anew with each agent."""
+
+    def __init__(self, host: SimulatedHost) -> None:
+        self.host = host
+        self.claims: list[Claim] = []
+        self.away: list[Away] = []
+        self.held: dict[str, str] = {}
+        self.settings: Settings | None = None
+        self.records: dict[int, Record] = {}
+        # Domains of which this agent said with how much they come back.
+        self.prepared: set[int] = set()
+
+    def begin_agent(self) -> None:
+        """Forget: the next agent knows nothing."""
+        self.records.clear()
+        self.claims.clear()
+        self.held.clear()
+        self.prepared.clear()
+        self.away = [dataclasses.replace(a, robbed=True) for a in self.away]
+
+    @property
+    def now_s(self) -> float:
+        return self.host.clock.now_s
+
+    @property
+    def guests(self) -> Iterable[SimulatedGuest]:
+        return self.host.guests.values()
+
+    def record(self, guest: SimulatedGuest) -> Record:
+        """Give its record, a new one where there is none."""
+        known = self.records.get(guest.domain_id)
+        if known is None:
+            known = Record(self.now_s, self.now_s, guest.actual_kib)
+            self.records[guest.domain_id] = known
+            known.best_kib = self.distance_kib(guest)
+            known.progress_s = self.now_s
+        return known
+
+    def hear(self, guest: SimulatedGuest, words: MemorySample) -> None:
+        """Take a new line that was read; the first one has no age."""
+        known = self.record(guest)
+        now_s = self.now_s
+        if known.words is None:
+            known.words = words
+            return
+        believed = math.isfinite(known.words_s)
+        known.former = known.words if believed else None
+        elapsed_s = now_s - known.words_s if believed else 0.0
+        known.words, known.words_s = words, now_s
+        hungry = self._hungry(known, elapsed_s)
+        known.starved = known.starved + 1 if hungry else 0
+
+    def _hungry(self, known: Record, elapsed_s: float) -> bool:
+        words, former = known.words, known.former
+        if words is None or former is None or elapsed_s <= 0:
+            return False
+        limits = self._settings.demand
+        swapped_kib = grown(former.swap_in_kib, words.swap_in_kib)
+        stalled_us = grown(former.psi_some_us, words.psi_some_us)
+        stalled_share = stalled_us / _US_PER_S / elapsed_s
+        return (
+            swapped_kib / elapsed_s >= limits.swap_in_high_kib_s
+            or stalled_share * 100 >= limits.psi_high_percent
+        )
+
+    @property
+    def _settings(self) -> Settings:
+        assert self.settings is not None
+        return self.settings
+
+    def look(self) -> None:
+        """See every guest as a pass does that begins now."""
+        now_s = self.now_s
+        for guest in self.guests:
+            self._look_at(guest, self.record(guest), now_s)
+        self._forget(now_s)
+
+    def _forget(self, now_s: float) -> None:
+        self.away = [
+            one
+            for one in self.away
+            if now_s - one.noticed_s < _FORGOTTEN_AFTER_S
+            and one.guest.uuid not in self.host.guests
+        ]
+        for one in self.away:
+            if not self.host.unreachable:
+                one.noticed_s = min(one.noticed_s, now_s)
+            # Who only observes keeps nothing.
+            one.robbed = one.robbed or not self._settings.moves
+        present = {guest.domain_id for guest in self.guests}
+        for gone in self.records.keys() - present:
+            del self.records[gone]
+
+    def _look_at(
+        self, guest: SimulatedGuest, known: Record, now_s: float
+    ) -> None:
+        if guest.actual_kib < known.actual_kib - _JITTER_KIB:
+            known.shrank_s = now_s
+        gap_kib = self.distance_kib(guest)
+        near = gap_kib <= MAX_OFFSET_KIB
+        if near and gap_kib > TOLERANCE_KIB:
+            known.near_s += min(now_s - known.seen_s, _LONGEST_LOOK_S)
+        if near or known.best_kib - gap_kib >= TOLERANCE_KIB:
+            known.best_kib, known.still_s = gap_kib, 0.0
+            known.progress_s = now_s
+        else:
+            known.still_s += min(now_s - known.seen_s, _LONGEST_LOOK_S)
+        if known.still_s > 1.0 or misbehaves(guest):
+            known.troubled_s = now_s
+        if guest.uuid in self.held or now_s - known.seen_s > 5.0:
+            known.troubled_s = now_s
+        known.actual_kib, known.seen_s = guest.actual_kib, now_s
+
+    def distance_kib(self, guest: SimulatedGuest) -> int:
+        """Give how far a guest is from where it was asked to be."""
+        rests_kib = self.final_kib(guest) + guest.offset_kib
+        return abs(rests_kib - guest.actual_kib)
+
+    def final_kib(self, guest: SimulatedGuest) -> int:
+        """Give what it was last asked for, arrived or not."""
+        known = self.records.get(guest.domain_id)
+        if known is None or known.asked_kib is None:
+            return guest.target_kib
+        return known.asked_kib
+
+    def floor_kib(self, guest: SimulatedGuest) -> int:
+        """Give its floor by the options."""
+        share = self._settings.floor_share
+        asked_kib = guest.metadata.floor_kib
+        return floor.floor_kib(guest.flavor_kib, share, asked_kib)
+
+    def fresh(self, guest: SimulatedGuest) -> bool:
+        """Whether it has said something believable lately."""
+        known = self.record(guest)
+        return self.now_s - known.words_s <= self.max_age_s
+
+    max_age_s = 15.0
+
+    def growth_kib(self, guest: SimulatedGuest) -> int:
+        """Give what it may take without being asked again.
+
+        Where it has rested near its target, that distance may be taken for
+        its own: it is learnt, not known.
+        """
+        known = self.record(guest)
+        rests_kib = self.final_kib(guest) + min(0, guest.offset_kib)
+        if known.near_s >= _CALIBRATED_S:
+            rests_kib -= MAX_OFFSET_KIB
+        return max(0, rests_kib - guest.actual_kib)
+
+    def set_aside_kib(self, reboots: bool = True) -> int:
+        """Give what is promised to starts and reboots, and not yet theirs."""
+        unbuilt_kib = listed_kib = 0
+        for claim in self.claims:
+            guest = self.host.guests.get(claim.uuid)
+            if guest is None:
+                unbuilt_kib += claim.granted_kib
+            elif guest.busy:
+                due_kib = claim.granted_kib - guest.actual_kib
+                listed_kib += max(0, due_kib - self.growth_kib(guest))
+        if reboots:
+            unbuilt_kib += self._kept_for_reboots_kib()
+        # What is being built looks alike, whoever builds it.
+        return max(0, unbuilt_kib - self.host.building_kib) + listed_kib
+
+    def _kept_for_reboots_kib(self) -> int:
+        """Give what guests come back with that are gone for a moment."""
+        return sum(
+            one.guest.restart_kib
+            for one in self.away
+            if not one.robbed
+            and one.noticed_s <= self.now_s < one.gone_s + _KEPT_FOR_S
+        )
+
+    def spendable_kib(self) -> int:
+        """Give what may be granted now: free, and promised to nobody."""
+        growing_kib = sum(self.growth_kib(guest) for guest in self.guests)
+        left_kib = self.host.free_kib - growing_kib - self.set_aside_kib()
+        return left_kib - self._settings.slack_kib
+
+    def withheld_kib(self) -> int:
+        """Give the most that may be kept back for what can't be known.
+
+        Guests that are gone may come back, and to an agent that is new what
+        is in build may look like the host's own.
+        """
+        away_kib = sum(one.guest.flavor_kib for one in self.away)
+        return away_kib + self.host.building_kib
+
+    def rob(self) -> None:
+        """Take note that somebody took memory without asking."""
+        for promised in (*self.claims, *self.away):
+            promised.robbed = True
+
+    def leave(self, guest: SimulatedGuest, back_s: float) -> None:
+        """Take note that a guest ended; it may come back."""
+        # Who is just being started has its start's memory, if any.
+        starting = any(claim.uuid == guest.uuid for claim in self.claims)
+        unknown = guest.domain_id not in self.prepared
+        robbed = unknown or starting
+        self.away.append(Away(guest, self.now_s, back_s, robbed))
+
+
+def grown(before: int | None, now: int | None) -> int:
+    """Give by how much a guest's counter grew; 0 where it went back."""
+    return max(0, (now or 0) - (before or 0)) if before is not None else 0
+
+
+def misbehaves(guest: SimulatedGuest) -> bool:
+    """Whether any fault of the guest is switched on."""
+    return bool(
+        guest.stuck
+        or guest.intermittent_s
+        or guest.offset_kib
+        or guest.silent
+        or guest.lie
+        or guest.garbage
+        or guest.busy
+        or guest.exempt
+        or guest.fails_calls
+        or guest.slow_calls_s
+        or guest.hangs_calls
+        or guest.dies_at_call
+    )

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Asks all checks at the right moments, and keeps what they found."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from nova_xen_overcommit.agent.core import Agent
+from nova_xen_overcommit.agent.settings import Settings
+from nova_xen_overcommit.exception import AgentRefused
+from tests.simulator.guest import SimulatedGuest
+from tests.simulator.ledger import Claim, Ledger
+from tests.simulator.rules import calls, passes
+
+_SETTLED_KIB = 1024
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Violation:
+    """A rule that was broken: the check's name, when, and how."""
+
+    check: str
+    time_s: float
+    text: str
+
+    @property
+    def rule(self) -> int:
+        """The rule's number in the design."""
+        return int(self.check.split("_")[1])
+
+    def __str__(self) -> str:
+        return f"{self.time_s:.1f} s: {self.check}: {self.text}"
+
+
+class Judge:
+    """Watches one host and its agents."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._settings: Settings | None = None
+        self._report: Mapping[str, Any] | None = None
+        self._counted = 0
+        self._present: set[int] = set()
+        self._spendable_kib = 0
+        self._waiting: list[Claim] = []
+        self.broken: list[Violation] = []
+        self.calls = 0
+
+    def _note(self, check: str, text: str) -> None:
+        if text:
+            self.broken.append(Violation(check, self._ledger.now_s, text))
+
+    # Of calls.
+
+    def _call(self, guest: SimulatedGuest, target_kib: int) -> calls.Call:
+        assert self._settings is not None, "a call outside of a pass"
+        return calls.Call(
+            self._ledger,
+            self._settings,
+            guest,
+            self._ledger.record(guest),
+            target_kib,
+            self._ledger.final_kib(guest),
+        )
+
+    def asks(self, guest: SimulatedGuest, target_kib: int) -> None:
+        call = self._call(guest, target_kib)
+        self.calls += 1
+        for check in calls.OF_CALLS:
+            text = check(call)
+            if text:
+                self._note(check.__name__, f"{guest.name}: {text}")
+
+    def asked(
+        self, guest: SimulatedGuest, target_kib: int, sure: bool
+    ) -> None:
+        call = self._call(guest, target_kib)
+        known, ledger = call.known, self._ledger
+        # Without an answer either may come true.
+        asked_kib = target_kib if sure else max(target_kib, call.before_kib)
+        known.asked_kib = asked_kib
+        known.best_kib = ledger.distance_kib(guest)
+        if call.gives:
+            known.given_s = ledger.now_s
+        lost_s = call.settings.progress.uncooperative_after_s
+        stays = abs(target_kib - guest.actual_kib) <= _SETTLED_KIB
+        if stays and known.still_s >= lost_s - 1.0:
+            # That was decided when its time was over, maybe long ago.
+            known.gave_up_s = known.progress_s + lost_s
+        elif call.moves and math.isfinite(known.gave_up_s):
+            # Tried again: it has new patience.
+            known.gave_up_s, known.still_s = -math.inf, 0.0
+        check = calls.rule_2_granted_out_of_measured_free
+        self._note(check.__name__, check(call))
+
+    def died(self, guest: SimulatedGuest) -> None:
+        self._ledger.leave(guest, math.inf)
+
+    def prepares(self, guest: SimulatedGuest) -> None:
+        call = self._call(guest, guest.target_kib)
+        for check in (
+            calls.rule_6_frozen_not_touched,
+            calls.rule_11_observe_moves_nothing,
+        ):
+            self._note(check.__name__, check(call))
+        self._ledger.prepared.add(guest.domain_id)
+
+    # Of passes.
+
+    def begin_agent(self, agent: Agent) -> None:
+        """Judge another agent from now on."""
+        self._ledger.begin_agent()
+        self._report = None
+        self._counted = agent.status()["passes"]
+
+    def begin_pass(self, settings: Settings) -> None:
+        """Take note that a pass begins, with these options."""
+        self._settings = self._ledger.settings = settings
+        self._ledger.look()
+        self._present = set(self._ledger.records)
+        self._spendable_kib = self._ledger.spendable_kib()
+        self._waiting = [
+            claim
+            for claim in self._ledger.claims
+            if not claim.reservation.answered.is_set()
+        ]
+
+    def end_pass(
+        self, agent: Agent, wall_s: float, faulty: bool, escaped: str = ""
+    ) -> None:
+        """Judge the pass that is over."""
+        assert self._settings is not None
+        status = agent.status()
+        done = passes.Pass(
+            ledger=self._ledger,
+            settings=self._settings,
+            wall_s=wall_s,
+            report=_report(agent),
+            report_before=self._report,
+            complaint=status["complaint"],
+            faulty=faulty,
+            stirred=self._present
+            != {guest.domain_id for guest in self._ledger.guests},
+            escaped=escaped,
+            counted=status["passes"] - self._counted,
+            spendable_kib=min(
+                self._spendable_kib, self._ledger.spendable_kib()
+            ),
+            granted=[claim for claim in self._waiting if claim.granted_kib],
+        )
+        for check in passes.OF_PASSES:
+            text = check(done)
+            if text:
+                self._note(check.__name__, text)
+        if not self._settings.moves:
+            # Who only observes says yes to all.
+            self._ledger.rob()
+        self._counted = status["passes"]
+        self._report = done.report
+
+
+def _report(agent: Agent) -> Mapping[str, Any] | None:
+    try:
+        return agent.report()
+    except AgentRefused:
+        return None

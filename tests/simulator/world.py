@@ -1,0 +1,309 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A host with its production agent, the agent's clients, and its judge.
+
+All of the agent but its process is there: passes, reports, leases, and the
+sensor that reads xenstore. :meth:`World.step` is one pass and the time to
+the next; whatever else happens is a method, called between steps or, by
+:meth:`~tests.simulator.wire.Wire.after_steps`, in the midst of a pass.
+"""
+
+import dataclasses
+import itertools
+from typing import Any
+
+from nova_xen_overcommit.agent import balancer, core, reporting
+from nova_xen_overcommit.agent.history import DemandHistory
+from nova_xen_overcommit.agent.protocol import StartRequest
+from nova_xen_overcommit.agent.reservations import Leases, Reservation
+from nova_xen_overcommit.agent.sensors.base import SensorContext
+from nova_xen_overcommit.agent.sensors.xenstore import XenstoreSensor
+from nova_xen_overcommit.agent.settings import Settings
+from nova_xen_overcommit.guest_metadata import GuestMetadata
+from nova_xen_overcommit.policy.predictors import MaxOf
+from tests.simulator.guest import SimulatedGuest
+from tests.simulator.host import AgentKilled, SimulatedHost
+from tests.simulator.ledger import Claim, Ledger
+from tests.simulator.memory import MIB
+from tests.simulator.production import configured
+from tests.simulator.rules import Judge
+from tests.simulator.wire import Wire
+from tests.simulator.xenstore import SimulatedXenstore
+
+QUICK = {
+    "mode": "overcommit",
+    "warm_up_s": 10,
+    "promise_raise_delay_s": 2,
+    "max_overcommit_ratio": 8.0,
+}
+_HISTORY_S = 600
+_INCOMING_KIB = 16 * MIB
+_INCOMING = "incoming migration"
+
+
+@dataclasses.dataclass(eq=False)
+class Client:
+    """Nova-compute on its way to a running guest.
+
+    ``build_s`` is how long its domain is in build, ``incoming``: it is
+    listed meanwhile, paused, and its memory comes bit by bit. ``left``
+    once its connection is gone.
+    """
+
+    claim: Claim
+    wants_kib: int
+    build_s: float
+    incoming: bool
+    metadata: GuestMetadata
+    left: bool = False
+    built_at_s: float | None = None
+    guest: SimulatedGuest | None = None
+
+    @property
+    def reservation(self) -> Reservation:
+        return self.claim.reservation
+
+    @property
+    def building_kib(self) -> int:
+        """What its domain holds while nobody sees it."""
+        if self.built_at_s is None or self.guest is not None:
+            return 0
+        return self.reservation.claim_kib
+
+
+class World:
+    """``options`` are of [xen_overcommit]; by default all goes quickly."""
+
+    def __init__(
+        self, host: SimulatedHost | None = None, **options: Any
+    ) -> None:
+        self.host = host or SimulatedHost()
+        self.conf = configured(**{**QUICK, **options})
+        self.ledger = Ledger(self.host)
+        self.judge = Judge(self.ledger)
+        self.wire = Wire(self.host, self.judge)
+        self.store = SimulatedXenstore(self.host, self.ledger.hear)
+        self.store.before_read = self.wire.step
+        self.clients: list[Client] = []
+        self.passes = 0
+        self._numbers = itertools.count(1)
+        self._begin_agent()
+
+    def _begin_agent(self) -> None:
+        clock = self.host.clock
+        self.leases = Leases()
+        self.store.forget_reader()
+        context = SensorContext(self.conf, None, "xen", clock.monotonic_s)
+        # It takes whatever reads as the real connection does.
+        sensor = XenstoreSensor(context, self.store)  # type: ignore[arg-type]
+        self.balancer = balancer.Balancer(
+            self.wire, [sensor], self.leases, clock.monotonic_s
+        )
+        self.agent = core.Agent(
+            self.conf,
+            self.balancer,
+            reporting.Reporter(MaxOf(), DemandHistory(_HISTORY_S)),
+            self.leases,
+            clock,
+        )
+        self.judge.begin_agent(self.agent)
+
+    @property
+    def settings(self) -> Settings:
+        return Settings.of(self.conf)
+
+    @property
+    def broken(self) -> list[str]:
+        """Say which rules were broken so far."""
+        return [str(violation) for violation in self.judge.broken]
+
+    # Time.
+
+    def step(self) -> float:
+        """Do one pass, then let the time to the next go by; give it."""
+        delay_s = self._pass()
+        self.host.run(delay_s)
+        self._come_back()
+        for client in list(self.clients):
+            self._proceed(client)
+        return delay_s
+
+    def run(self, seconds: float) -> None:
+        """Do passes for a while."""
+        until_s = self.host.clock.now_s + seconds
+        while self.host.clock.now_s < until_s - 1e-6:
+            self.step()
+
+    def _pass(self) -> float:
+        settings = self.settings
+        faulty = self.disturbed
+        self.judge.begin_pass(settings)
+        self.passes += 1
+        escaped, delay_s = "", settings.tick_s
+        try:
+            delay_s = self.agent.tick()
+        except AgentKilled:
+            self.kill_agent()
+            return delay_s
+        except Exception as error:  # noqa: BLE001
+            escaped = f"{type(error).__name__}: {error}"
+        wall_s = self.host.clock.wall_s()
+        faulty = faulty or self.disturbed
+        self.judge.end_pass(self.agent, wall_s, faulty, escaped)
+        return delay_s
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether hypervisor or sensor are out of order."""
+        return self.host.unreachable or self.store.fault is not None
+
+    # The agent and the clients of its socket.
+
+    def kill_agent(self) -> None:
+        """End the agent and begin a new one; all connections are gone."""
+        self.wire.calm()
+        for client in list(self.clients):
+            self._disconnect(client)
+        self._begin_agent()
+
+    def ask(
+        self,
+        flavor_kib: int,
+        *,
+        wait_s: float = 60.0,
+        wants_kib: int = 60 * MIB,
+        build_s: float = 2.0,
+        incoming: bool = False,
+        metadata: GuestMetadata | None = None,
+        **more: Any,
+    ) -> Client:
+        """Let nova-compute ask for a start, and start it when it may."""
+        if metadata is None:
+            metadata = GuestMetadata(swap_kib=flavor_kib)
+        name = f"start-{next(self._numbers)}"
+        request = StartRequest(
+            uuid=more.pop("uuid", name),
+            name=name,
+            flavor_kib=flavor_kib,
+            floor_kib=metadata.floor_kib,
+            swap_kib=metadata.swap_kib,
+            overcommit=metadata.overcommit,
+            **more,
+        )
+        now_s = self.host.clock.now_s
+        reservation = Reservation(request, now_s, now_s + wait_s)
+        self.leases.add(reservation)
+        claim = Claim(reservation)
+        self.ledger.claims.append(claim)
+        client = Client(claim, wants_kib, build_s, incoming, metadata)
+        self.clients.append(client)
+        return client
+
+    def client_dies(self, client: Client) -> None:
+        """End nova-compute's connection; a domain in build goes on."""
+        self._disconnect(client)
+
+    def hold(self, guest: SimulatedGuest, reason: str) -> None:
+        self.leases.hold(guest.uuid, reason)
+        self.ledger.held[guest.uuid] = reason
+
+    def unhold(self, guest: SimulatedGuest) -> None:
+        reason = self.ledger.held.pop(guest.uuid, "")
+        if reason:
+            self.leases.unhold(guest.uuid, reason)
+
+    def _disconnect(self, client: Client) -> None:
+        """What the server does when a connection ends, however it ends."""
+        if client.left:
+            return
+        client.left = True
+        self.leases.remove(client.reservation)
+        if client.claim in self.ledger.claims:
+            self.ledger.claims.remove(client.claim)
+        if client.built_at_s is None:
+            self.clients.remove(client)
+
+    def _proceed(self, client: Client) -> None:
+        if client.guest is not None:
+            self._settle(client)
+        elif client.built_at_s is not None:
+            if self.host.clock.now_s >= client.built_at_s:
+                self._list(client, client.reservation.claim_kib)
+        elif client.reservation.failure is not None:
+            self._disconnect(client)
+        elif client.reservation.granted_kib is not None:
+            self._build(client)
+
+    def _build(self, client: Client) -> None:
+        """Let libvirt build the domain, if there is memory for it."""
+        if client.incoming:
+            if self.host.free_kib >= _INCOMING_KIB:
+                self._list(client, _INCOMING_KIB)
+        elif self.host.free_kib >= client.reservation.claim_kib:
+            client.built_at_s = self.host.clock.now_s + client.build_s
+            self._count_building()
+
+    def _list(self, client: Client, actual_kib: int) -> None:
+        request = client.reservation.request
+        client.built_at_s = self.host.clock.now_s
+        granted_kib = client.reservation.claim_kib
+        self.host.building_kib -= client.building_kib
+        guest = self.host.start(
+            "guest",
+            flavor_kib=request.flavor_kib,
+            actual_kib=actual_kib,
+            wants_kib=client.wants_kib,
+            swap_kib=request.swap_kib,
+            uuid=request.uuid,
+        )
+        guest.metadata = client.metadata
+        guest.target_kib = granted_kib
+        guest.exempt = "" if request.overcommit else "not to be ballooned"
+        guest.busy = _INCOMING if client.incoming else ""
+        client.guest = guest
+        self._count_building()
+
+    def _settle(self, client: Client) -> None:
+        """End the start once the guest runs with all it was granted."""
+        guest = client.guest
+        assert guest is not None
+        gone = self.host.guests.get(guest.uuid) is not guest
+        if guest.busy == _INCOMING and not gone:
+            if guest.actual_kib < guest.target_kib and not client.left:
+                return
+            guest.busy = ""
+        self._disconnect(client)
+        self.clients.remove(client)
+
+    def _count_building(self) -> None:
+        self.host.building_kib = sum(c.building_kib for c in self.clients)
+
+    # Guests that come and go by themselves.
+
+    def appear(self, flavor_kib: int, **more: Any) -> SimulatedGuest:
+        """Start a guest that asked nobody: by hand, past Nova."""
+        guest = self.host.start("stranger", flavor_kib=flavor_kib, **more)
+        self.ledger.rob()
+        return guest
+
+    def vanish(self, guest: SimulatedGuest, back_after_s: float = 0) -> None:
+        """End a guest; one that reboots is back after a while."""
+        if self.host.guests.get(guest.uuid) is not guest:
+            return
+        self.host.end(guest)
+        now_s = self.host.clock.now_s
+        back_s = now_s + back_after_s if back_after_s else float("inf")
+        self.ledger.leave(guest, back_s)
+
+    def _come_back(self) -> None:
+        now_s = self.host.clock.now_s
+        for away in self.ledger.away:
+            guest = away.guest
+            least_kib = guest.restart_kib or guest.flavor_kib
+            due = away.back_s <= now_s and guest.uuid not in self.host.guests
+            if not due or least_kib > self.host.free_kib:
+                continue
+            again = self.host.come_back(guest)
+            again.metadata, again.exempt = guest.metadata, guest.exempt
+            again.speaks_every_s = guest.speaks_every_s
+            if away.robbed:
+                self.ledger.rob()

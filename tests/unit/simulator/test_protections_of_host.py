@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What breaks when a protection of the host is missing: one test for each.
+
+Rules 7 to 11; the others are in test_protections.
+"""
+
+from unittest import mock
+
+from nova_xen_overcommit.agent import starts
+from nova_xen_overcommit.agent.balancer import Balancer
+from nova_xen_overcommit.agent.core import Agent
+from nova_xen_overcommit.agent.reservations import Leases
+from nova_xen_overcommit.agent.sensors import guest_line
+from nova_xen_overcommit.agent.settings import Settings
+from nova_xen_overcommit.agent.starts import StartDesk
+from nova_xen_overcommit.guest_metadata import GuestMetadata
+from nova_xen_overcommit.policy.sample import MemorySample
+from nova_xen_overcommit.virt import capacity
+from tests.simulator import GIB, MIB, SimulatedHost
+from tests.simulator.world import World
+from tests.unit.simulator.worlds import (
+    ProtectionTest,
+    changed,
+    guests_of,
+    planned,
+    wait,
+    world_of,
+)
+
+
+class Rule7Test(ProtectionTest):
+    def test_rule_7_what_a_start_was_granted_is_not_given_away(self) -> None:
+        def play() -> World:
+            world = world_of(300, 300, free_mib=700)
+            wait(world)
+            world.run(2)
+            for guest in guests_of(world):
+                guest.wants_kib = 1000 * MIB
+            world.run(20)
+            return world
+
+        off = mock.patch.object(starts, "outstanding_kib", return_value=0)
+        self.assert_needed("rule_7_granted_memory_is_there", play, off)
+
+    def test_rule_7_nothing_leaks_when_a_client_dies(self) -> None:
+        def play() -> World:
+            world = world_of(300, free_mib=1250)
+            client = wait(world)
+            world.run(2)
+            assert client.reservation.granted_kib
+            # When nova-compute dies, and asks again once it is back
+            world.clients.append(client)
+            world.client_dies(client)
+            wait(world)
+            world.run(5)
+            return world
+
+        off = mock.patch.object(Leases, "remove")
+        check = "rule_7_nothing_is_held_for_the_dead"
+        self.assert_needed(check, play, off)
+
+    def test_rule_7_what_arrives_is_not_set_aside_twice(self) -> None:
+        def play() -> World:
+            world = world_of(200, free_mib=1300)
+            world.run(110)
+            world.ask(GIB, incoming=True, restore_kib=700 * MIB)
+            world.run(1)
+            guests_of(world)[0].wants_kib = 600 * MIB
+            world.run(5)
+            return world
+
+        def twice(reservation, guests) -> int:
+            guest = guests.get(reservation.request.uuid)
+            actual_kib = guest.domain.actual_kib if guest else 0
+            return max(0, reservation.claim_kib - actual_kib)
+
+        off = mock.patch.object(starts, "outstanding_kib", twice)
+        self.assert_needed("rule_3_need_is_met_in_the_same_pass", play, off)
+
+
+class Rule8Test(ProtectionTest):
+    def test_rule_8_no_words_bring_more_than_the_flavor(self) -> None:
+        def play() -> World:
+            world = world_of(900, free_mib=3000)
+            liar = guests_of(world)[0]
+            liar.lie = MemorySample(0.0, 15.0, GIB, 0, GIB, 0)
+            world.run(10)
+            return world
+
+        check = "rule_8_nobody_gets_more_than_its_flavor"
+        self.assert_needed(check, play, planned(flavor_kib=4 * GIB))
+
+    def test_rule_8_no_words_fail_a_pass(self) -> None:
+        def play() -> World:
+            world = world_of(300, 300, free_mib=300)
+            guests_of(world)[0].garbage = b"\xff\xfe"
+            world.run(3)
+            return world
+
+        def fail(_self, _name, error) -> None:
+            raise error
+
+        # Given a parser that chokes on a guest's words
+        off = mock.patch.object(Balancer, "_sensor_failed", fail)
+        with mock.patch.object(guest_line, "_pairs", _divide_by_zero):
+            self.assert_needed("rule_8_no_words_fail_a_pass", play, off)
+
+
+def _divide_by_zero(_raw: bytes) -> dict[str, int]:
+    raise ZeroDivisionError
+
+
+class Rule9Test(ProtectionTest):
+    def test_rule_9_flavors_fit_memory_and_guest_swap(self) -> None:
+        def play() -> World:
+            world = World(SimulatedHost(2 * GIB + 512 * MIB))
+            for _ in range(4):
+                world.ask(GIB, metadata=GuestMetadata())
+                world.run(15)
+            return world
+
+        off = mock.patch.object(StartDesk, "_swap_fits", return_value=True)
+        check = "rule_9_flavors_fit_memory_and_swap"
+        self.assert_needed(check, play, off)
+
+
+class Rule10Test(ProtectionTest):
+    @staticmethod
+    def libvirtd_restarts() -> World:
+        world = world_of(300, free_mib=300)
+        world.host.unreachable = True
+        world.run(3)
+        world.host.unreachable = False
+        world.run(3)
+        return world
+
+    def test_rule_10_no_exception_ends_the_loop(self) -> None:
+        def fail(_self, error) -> None:
+            raise error
+
+        off = mock.patch.object(Agent, "_failed", fail)
+        check = "rule_10_no_exception_ends_the_loop"
+        self.assert_needed(check, self.libvirtd_restarts, off)
+
+    def test_rule_10_every_pass_leaves_a_heartbeat(self) -> None:
+        off = mock.patch.object(Agent, "_heartbeat")
+        check = "rule_10_every_pass_leaves_a_heartbeat"
+        self.assert_needed(check, self.libvirtd_restarts, off)
+
+
+class Rule11Test(ProtectionTest):
+    def test_rule_11_observe_moves_nothing(self) -> None:
+        def play() -> World:
+            world = world_of(300, free_mib=900, mode="observe")
+            guests_of(world)[0].wants_kib = 900 * MIB
+            world.run(10)
+            return world
+
+        off = changed(Settings, "moves", lambda _moves: True)
+        self.assert_needed("rule_11_observe_moves_nothing", play, off)
+
+    def test_rule_11_only_overcommit_promises_more(self) -> None:
+        def play() -> World:
+            world = world_of(
+                *[300] * 6, free_mib=600, mode="balance", warm_up_s=0
+            )
+            world.run(20)
+            return world
+
+        off = mock.patch.object(
+            capacity, "effective_mode", return_value="overcommit"
+        )
+        check = "rule_11_only_overcommit_promises_more"
+        self.assert_needed(check, play, off)
