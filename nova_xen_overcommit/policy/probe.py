@@ -51,8 +51,10 @@ STALE_S = 5.0
 BLIND_S = 60.0
 # Where passes are that far apart, nothing was missed between two of them.
 _MAX_GAP_S = 90.0
-# A balloon that moved less did not begin to follow.
+# A balloon that moved less did not begin to follow. Guests of libxl are
+# known to rest 1 MiB beside their targets.
 _MOVED_KIB = 1024
+_OFFSET_KIB = 2 * 1024
 
 
 class Phase(enum.Enum):
@@ -114,11 +116,11 @@ class Probe:
 
     ``demand_kib`` lies between ``least_kib``, the floor of guests that say
     nothing, and the flavor. ``until_s`` is when the phase may end.
-    ``rested_kib`` is what it had when it last rested, ``top_kib`` the most
-    it had while probed, ``comfort_kib`` what it was last comfortable with
-    (0: not known). ``pains`` counts; ``signs`` says in words how it last
-    hurt; ``hurts`` whether it does now, ``stalled`` whether its balloon
-    does.
+    ``rested_kib`` is what it had when it last rested, ``offset_kib`` how far
+    beside its target that was, ``top_kib`` the most it had while probed,
+    ``comfort_kib`` what it was last comfortable with (0: not known).
+    ``pains`` counts; ``signs`` says in words how it last hurt, ``hurts``
+    whether it does now, ``stalled`` whether its balloon stalls.
     """
 
     demand_kib: int
@@ -128,6 +130,7 @@ class Probe:
     top_kib: int
     calm_since_s: float
     disks: traffic.Traffic
+    offset_kib: int = 0
     phase: Phase = Phase.UNKNOWN
     until_s: float = 0.0
     comfort_kib: int = 0
@@ -158,7 +161,7 @@ def step_kib(flavor_kib: int, dead_band_kib: int) -> int:
 def hold_off_s(pains: int) -> float:
     """Give how long a guest is left alone after so many pains."""
     doublings = min(_MOST_DOUBLINGS, max(0, pains - 1))
-    return min(MAX_HOLD_S, FIRST_HOLD_S * 2**doublings)
+    return min(MAX_HOLD_S, FIRST_HOLD_S * 2.0**doublings)
 
 
 def observe(
@@ -208,6 +211,7 @@ def _begun(look: Look, counters: traffic.DiskCounters) -> Probe:
         least_kib=look.least_kib,
         target_kib=look.target_kib,
         rested_kib=look.progress.actual_kib,
+        offset_kib=look.progress.offset_kib,
         top_kib=look.target_kib,
         calm_since_s=look.time_s,
         disks=traffic.begun(counters, look.time_s),
@@ -218,20 +222,32 @@ def _begun(look: Look, counters: traffic.DiskCounters) -> Probe:
 def _balloon_seen(before: Probe, look: Look) -> Probe:
     """Take in where the balloon is; who moves is not calm yet."""
     progress = look.progress
-    stuck = progress.status is Status.STUCK
-    above = progress.target_kib < progress.actual_kib
-    # One that doesn't move at all has no balloon: that is no pain.
-    began = progress.actual_kib <= before.rested_kib - _MOVED_KIB
     still = look.rests and look.target_kib == before.target_kib
+    stalled = _stalls(before, progress)
+    rested = look.rests and not stalled
     return dataclasses.replace(
         before,
         least_kib=look.least_kib,
         target_kib=look.target_kib,
-        rested_kib=progress.actual_kib if look.rests else before.rested_kib,
-        top_kib=max(before.top_kib, look.target_kib if look.rests else 0),
+        rested_kib=progress.actual_kib if rested else before.rested_kib,
+        offset_kib=progress.offset_kib if rested else before.offset_kib,
+        top_kib=max(before.top_kib, look.target_kib if rested else 0),
         calm_since_s=before.calm_since_s if still else look.time_s,
-        stalled=stuck and above and began,
+        stalled=stalled,
     )
+
+
+def _stalls(before: Probe, progress: Progress) -> bool:
+    """Tell whether the balloon began to follow downwards and stopped."""
+    above_kib = progress.actual_kib - progress.target_kib
+    if above_kib <= 0 or progress.actual_kib > before.rested_kib - _MOVED_KIB:
+        # One that doesn't move at all has no balloon: that is no pain.
+        return False
+    if progress.status is Status.STUCK:
+        return True
+    # So near to its target it is taken to rest, where it never rested.
+    rests = progress.status is Status.SETTLED
+    return rests and above_kib > before.offset_kib + _OFFSET_KIB
 
 
 def _disks_seen(now: Probe, look: Look) -> Probe:

@@ -132,9 +132,7 @@ def seen(
     return dataclasses.replace(before, seen_s=time_s, newest=counters), True
 
 
-def _usual(
-    before: float | None, seen_kib_s: float, elapsed_s: float
-) -> float:
+def _usual(before: float | None, seen_kib_s: float, elapsed_s: float) -> float:
     if before is None:
         return seen_kib_s
     falls = seen_kib_s < before

@@ -101,9 +101,7 @@ class CalmTest(unittest.TestCase):
 
     def test_what_nobody_wants_is_not_taken(self) -> None:
         guest = Guest()
-        self.assertEqual(
-            guest.live(3600).demand_kib, FLAVOR_KIB - STEP_KIB
-        )
+        self.assertEqual(guest.live(3600).demand_kib, FLAVOR_KIB - STEP_KIB)
 
     def test_while_its_balloon_moves_it_is_not_calm(self) -> None:
         guest = Guest()
@@ -197,6 +195,16 @@ class PainTest(unittest.TestCase):
         self.guest.actual_kib -= STEP_KIB // 2
         self.guest.status = Status.STUCK
         self.assert_given_back(self.guest.look(), "its balloon stalls")
+
+    def test_one_that_stops_near_its_target_hurts_too(self) -> None:
+        self.guest.target_kib -= STEP_KIB
+        self.guest.actual_kib -= STEP_KIB - 3 * MIB
+        self.assert_given_back(self.guest.look(), "its balloon stalls")
+
+    def test_one_that_rests_beside_its_target_is_no_pain(self) -> None:
+        self.guest.target_kib -= STEP_KIB
+        self.guest.actual_kib -= STEP_KIB - 1 * MIB
+        self.assertEqual(0, self.guest.look().pains)
 
     def test_one_that_never_moved_is_no_pain(self) -> None:
         self.guest.target_kib -= STEP_KIB
