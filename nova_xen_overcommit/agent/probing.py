@@ -3,7 +3,7 @@
 
 The decisions are in :mod:`nova_xen_overcommit.policy.probe`. Nothing is
 read here unless ``probe_silent_guests`` is set, and only of guests that are
-silent: each at most once a second.
+silent: each at most once a second, and less often where it takes long.
 """
 
 import logging
@@ -20,6 +20,10 @@ from nova_xen_overcommit.policy.traffic import DiskCounters
 LOG = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 1.0
+# Where so many guests are silent that a look takes long, looks take a tenth
+# of the time; but never are counters so old that no step is taken any more.
+_LOOKS_SHARE = 10
+_LOOK_AT_LEAST_EVERY_S = 4.0
 _KIB_PER_MIB = 1024
 
 
@@ -31,7 +35,7 @@ class Outside:
     ) -> None:
         self._hypervisor = hypervisor
         self._monotonic_s = monotonic_s
-        self._looked_s = -math.inf
+        self._look_at_s = -math.inf
         self._complaint = ""
 
     def look(
@@ -45,18 +49,18 @@ class Outside:
         failure is no reason to fail a pass: who isn't seen isn't touched.
         """
         now_s = self._monotonic_s()
-        if now_s - self._looked_s < LOOK_EVERY_S:
+        if now_s < self._look_at_s:
             return {}
         silent = [one for one in domains if _watches(guests, one)]
         if not silent:
             return {}
-        self._looked_s = now_s
         try:
             found = self._hypervisor.disk_counters(silent)
+            self._complaint = ""
         except Exception as error:  # noqa: BLE001
             self._failed(error)
-            return {}
-        self._complaint = ""
+            found = {}
+        self._look_at_s = now_s + _rest_s(self._monotonic_s() - now_s)
         return found
 
     def _failed(self, error: Exception) -> None:
@@ -70,6 +74,13 @@ class Outside:
                 exc_info=None if expected else error,
             )
         self._complaint = complaint
+
+
+def _rest_s(took_s: float) -> float:
+    """Give when to look again after a look that took so long."""
+    return max(
+        LOOK_EVERY_S, min(_LOOK_AT_LEAST_EVERY_S, took_s * _LOOKS_SHARE)
+    )
 
 
 def _watches(guests: Mapping[str, TrackedGuest], domain: Domain) -> bool:

@@ -4,6 +4,8 @@
 Where the driver has statistics one call reads all guests; elsewhere each
 disk costs one. libxl counts only for disks of its own backend (driver
 ``phy``), and makes its callers wait while another job runs on the guest.
+It multiplies sectors of 512 bytes by the disk's physical sector, so where
+that is 4 KiB its bytes are eight times too many: a guest is spared earlier.
 """
 
 import logging
