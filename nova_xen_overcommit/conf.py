@@ -328,6 +328,24 @@ memory at which the guest counts as starved whatever its other figures say.
 Swap-in rate in KiB/s at which a guest counts as starved.
 """,
     ),
+    cfg.BoolOpt(
+        "probe_silent_guests",
+        default=False,
+        mutable=True,
+        help="""
+Whether memory is also taken from guests that say nothing of their memory
+(no publisher, no statistics of their balloon, ever). They are watched from
+outside and give 1 % of their flavor at a time (or twice ``dead_band_mib``,
+if that is more), at most each 10 s, while their disks are calm; what hurts
+them is given back at once, and they are left alone after it for 2 minutes,
+4, 8 and so on up to 4 hours. At a quarter of ``swap_in_high_kib_s``, read
+from or written to its swap disk, such a guest hurts. It never gets below
+half of its flavor, nor below its flavor less its swap disk; a guest without
+a swap disk, or with one that libvirt can't count for, is left alone. The
+promise counts them with their whole flavor all the same. Off by default,
+since a guest may be in need for seconds before that can be seen.
+""",
+    ),
     cfg.IntOpt(
         "sample_max_age_s",
         default=15,

@@ -20,6 +20,7 @@ from nova_xen_overcommit.agent.hypervisor.base import (
     Hypervisor,
     Unanswered,
 )
+from nova_xen_overcommit.agent.probing import Outside
 from nova_xen_overcommit.agent.reservations import Leases
 from nova_xen_overcommit.agent.sensors.base import GuestRef, Sensor
 from nova_xen_overcommit.agent.settings import Settings
@@ -27,6 +28,7 @@ from nova_xen_overcommit.policy import grants, targets
 from nova_xen_overcommit.policy.limits import Limit
 from nova_xen_overcommit.policy.progress import Status
 from nova_xen_overcommit.policy.sample import MemorySample
+from nova_xen_overcommit.policy.traffic import DiskCounters
 
 LOG = logging.getLogger(__name__)
 
@@ -93,6 +95,8 @@ class Balancer:
         self._failing: set[str] = set()
         self._sources: dict[str, str] = {}
         self._refused: set[str] = set()
+        self._heard: set[str] = set()
+        self._outside = Outside(hypervisor, monotonic_s)
         self._restarts = restarts.RestartDesk(hypervisor, leases)
         self.guests: dict[str, TrackedGuest] = {}
         self.moves = 0
@@ -143,11 +147,12 @@ class Balancer:
         domains = self._hypervisor.domains()
         memory = self._hypervisor.host_memory(domains)
         samples = self._read(domains)
+        disks = self._look(domains, settings)
         # Not earlier: figures found in this pass may be older than what
         # was measured in it, and must not look newer.
         now_s = self._monotonic_s()
         before = self.guests
-        self._track(domains, samples, now_s, settings)
+        self._track(domains, samples, disks, now_s, settings)
         if settings.moves:
             self._restarts.keep(before, self.guests, now_s)
             self._restarts.prepare(self.guests.values(), settings)
@@ -161,16 +166,29 @@ class Balancer:
         samples: dict[str, MemorySample] = {}
         # The first sensor in the list is preferred, so it is read last.
         self._sources = {}
+        self._heard.clear()
         for sensor in reversed(self._sensors):
             name = getattr(sensor, "name", type(sensor).__name__)
             try:
                 found = sensor.read(refs)
                 samples.update(found)
+                self._heard.update(getattr(sensor, "heard", ()))
                 self._sources.update(dict.fromkeys(found, name))
                 self._failing.discard(name)
             except Exception as error:  # noqa: BLE001
                 self._sensor_failed(name, error)
         return samples
+
+    def _look(
+        self, domains: Sequence[Domain], settings: Settings
+    ) -> Mapping[str, DiskCounters]:
+        """Look from outside at guests that never spoke, if that is wanted.
+
+        While a sensor fails nobody knows who speaks.
+        """
+        if not settings.probe_silent or self._failing:
+            return {}
+        return self._outside.look(self.guests, domains)
 
     def _sensor_failed(self, name: str, error: Exception) -> None:
         """Log a failure when it begins; one that lasts fills no log."""
@@ -191,6 +209,7 @@ class Balancer:
         self,
         domains: Sequence[Domain],
         samples: Mapping[str, MemorySample],
+        disks: Mapping[str, DiskCounters],
         now_s: float,
         settings: Settings,
     ) -> None:
@@ -201,7 +220,14 @@ class Balancer:
             if guest is None or guest.domain.domain_id != domain.domain_id:
                 guest = TrackedGuest.found(domain, now_s, settings.floor_share)
             guest.held = held.get(domain.uuid, "")
-            guest.refresh(domain, samples.get(domain.uuid), now_s, settings)
+            guest.heard = guest.heard or domain.uuid in self._heard
+            guest.refresh(
+                domain,
+                samples.get(domain.uuid),
+                now_s,
+                settings,
+                disks.get(domain.uuid),
+            )
             guest.sensor = self._sources.get(domain.uuid, guest.sensor)
             tracked[domain.uuid] = guest
         self.guests = tracked
@@ -274,6 +300,8 @@ class Balancer:
         # What such a guest has is what it keeps: a target it might follow
         # hours later would surprise everyone.
         for guest in self.guests.values():
+            if guest.stalls:
+                self._set(guest, guest.domain.actual_kib, "its balloon stalls")
             # Not one that mustn't be touched for another cause.
             if guest.frozen is Limit.UNCOOPERATIVE:
                 # An offset may have put it above its flavor.

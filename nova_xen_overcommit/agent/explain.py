@@ -8,6 +8,7 @@ of two passes may stand side by side. Sizes are KiB, times seconds.
 from collections.abc import Iterable
 from typing import Any
 
+from nova_xen_overcommit.agent import probing
 from nova_xen_overcommit.agent.guests import TrackedGuest
 from nova_xen_overcommit.agent.reservations import Reservation
 from nova_xen_overcommit.agent.settings import Settings
@@ -69,7 +70,7 @@ def _who(guest: TrackedGuest) -> dict[str, Any]:
 def _observation(guest: TrackedGuest, now_s: float) -> dict[str, Any] | None:
     sample = guest.sample
     if sample is None:
-        return None
+        return probing.seen(guest.probe, now_s) if guest.probe else None
     return {
         "sensor": guest.sensor,
         "age_s": _round(now_s - sample.time_s),
@@ -86,7 +87,9 @@ def _observation(guest: TrackedGuest, now_s: float) -> dict[str, Any] | None:
 
 
 def _demand(guest: TrackedGuest) -> dict[str, Any]:
-    known = guest.demand
+    known, probed = guest.demand, guest.probed
+    if probed is not None:
+        return probing.wanted(guest, probed)
     if known is None or not guest.speaks:
         cause = "no believable figures: its whole flavor"
         return {"demand_kib": guest.demand_kib, "causes": [cause]}
@@ -135,6 +138,7 @@ def _status(
         "starved": guest.starved,
         "starved_s": _round(guest.starved_s),
         "balloons_itself": guest.balloons_itself,
+        "probed": guest.probed is not None,
         "left_kib": guest.left_kib,
         "counts_in_full": guest.in_full(settings.warm_up_s),
     }
@@ -144,8 +148,11 @@ def _limits(
     guest: TrackedGuest, settings: Settings, now_s: float
 ) -> list[str]:
     """Give each limit in words, with what is known of it."""
-    words = []
-    for limit in guest.limits:
+    words, limits = [], guest.limits
+    probed = guest.probed
+    if probed is not None and not probed.opens and Limit.PROBED not in limits:
+        limits += (Limit.PROBED,)
+    for limit in limits:
         detail = _detail(limit, guest, settings, now_s)
         words.append(f"{limit}: {detail}" if detail else str(limit))
     return words
@@ -167,6 +174,7 @@ def _detail(
         Limit.EXEMPT: guest.domain.exempt,
         Limit.BUSY: guest.domain.busy,
         Limit.HELD: guest.held,
+        Limit.PROBED: guest.probe and probing.holds(guest.probe, now_s),
     }
     return causes.get(limit) or _when(limit, guest, now_s)
 

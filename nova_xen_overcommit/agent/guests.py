@@ -7,6 +7,7 @@ import math
 from nova_xen_overcommit.agent.hypervisor.base import Domain
 from nova_xen_overcommit.agent.settings import Settings
 from nova_xen_overcommit.policy import floor, targets
+from nova_xen_overcommit.policy import probe as outside
 from nova_xen_overcommit.policy.demand import (
     GuestDemand,
     Observation,
@@ -20,10 +21,14 @@ from nova_xen_overcommit.policy.progress import (
     start,
 )
 from nova_xen_overcommit.policy.sample import MemorySample
+from nova_xen_overcommit.policy.traffic import DiskCounters
 
 # A guest needs this long, at most, to boot and start its publisher. If it
 # has never spoken by then it gets what its flavor says.
 BOOT_GRACE_S = 180.0
+# When it is watched from outside for the first time: its boot is over by
+# then, and it may be known to be calm when the grace ends.
+_WATCHED_AFTER_S = BOOT_GRACE_S / 2
 # Less than this from one pass to the next is no step of a balloon.
 _JITTER_KIB = 512
 # How far above its choice the cap of a guest is that moves its own balloon.
@@ -54,6 +59,8 @@ class TrackedGuest:
     as that was not said. ``sensor`` names whose sample it is;
     ``decision`` is what was decided in the last pass, ``limits`` what kept
     it from more; ``status_s`` is since when its progress has its status.
+    ``heard`` says that a sensor found words of it, believed or not;
+    ``probe`` is what is seen of one that never said any, from outside.
     """
 
     domain: Domain
@@ -83,6 +90,8 @@ class TrackedGuest:
     limits: tuple[Limit, ...] = ()
     last_move: Move | None = None
     status_s: float = 0.0
+    heard: bool = False
+    probe: outside.Probe | None = None
 
     @classmethod
     def found(
@@ -108,8 +117,12 @@ class TrackedGuest:
         sample: MemorySample | None,
         now_s: float,
         settings: Settings,
+        disks: DiskCounters | None = None,
     ) -> None:
-        """Take in what was measured in this pass."""
+        """Take in what was measured in this pass.
+
+        ``disks`` is what the host counted, where it was asked for that.
+        """
         elapsed_s, self.now_s = max(0.0, now_s - self.now_s), now_s
         if domain.actual_kib < self.domain.actual_kib - _JITTER_KIB:
             self.shrank_s = now_s
@@ -132,6 +145,7 @@ class TrackedGuest:
         )
         if self.progress.status is not before:
             self.status_s = now_s
+        self._look(disks, settings)
         self._judge()
         if self.starved:
             self.starved_s += elapsed_s
@@ -148,15 +162,39 @@ class TrackedGuest:
             demand, self._observation(sample), settings.demand
         )
 
+    def _look(self, disks: DiskCounters | None, settings: Settings) -> None:
+        """Take in what is seen from outside of who never spoke."""
+        if not settings.probe_silent or not self.may_be_watched:
+            self.probe = None
+            return
+        look = outside.Look(
+            time_s=self.now_s,
+            counters=disks,
+            progress=self.progress,
+            flavor_kib=self.domain.flavor_kib,
+            floor_kib=self.floor_kib,
+            swap_kib=self.domain.metadata.swap_kib,
+        )
+        busy = self.domain.busy or self.held
+        lost = self.progress.status is Status.UNCOOPERATIVE
+        if self.probe is not None and (busy or lost):
+            self.probe = outside.paused(self.probe, look)
+        else:
+            self.probe = outside.observe(self.probe, look, settings.probe)
+
     def _judge(self) -> None:
         sample, demand = self.sample, self.demand
         self.speaks = sample is not None and sample.is_fresh(self.now_s)
         self.starved = self.speaks and demand is not None and demand.starved
         self.frozen = self._why_frozen()
+        probed = self.probed
         if self.speaks and demand is not None:
             self.demand_kib = demand.demand_kib
             firm_kib = max(self.floor_kib, demand.firm_kib)
             self.firm_need_kib = min(self.demand_kib, firm_kib)
+        elif probed is not None:
+            self.starved = probed.hurts and probed.took
+            self.demand_kib = self.firm_need_kib = probed.demand_kib
         else:
             self.demand_kib = self.firm_need_kib = self.domain.flavor_kib
 
@@ -203,6 +241,24 @@ class TrackedGuest:
         return self.sample is None and age_s > BOOT_GRACE_S
 
     @property
+    def may_be_watched(self) -> bool:
+        """Whether it may be looked at from outside.
+
+        Only who never said anything; who did, and is silent now, is left
+        alone. What its swap disk holds must be known.
+        """
+        if self.sample is not None or self.heard or self.domain.exempt:
+            return False
+        if self.domain.disks is None or not self.domain.metadata.swap_kib:
+            return False
+        return self.now_s - self.first_seen_s > _WATCHED_AFTER_S
+
+    @property
+    def probed(self) -> outside.Probe | None:
+        """What is seen from outside, if that decides about it."""
+        return self.probe if self.silent_from_birth else None
+
+    @property
     def _silent_in_need(self) -> bool:
         """Whether the last it said was that it is starved.
 
@@ -240,10 +296,19 @@ class TrackedGuest:
         """The rule by which nothing may be taken from it now, if any."""
         if self.frozen or not self.progress.cooperates:
             return self.frozen or Limit.STUCK
+        probed = self.probed
+        if probed is not None:
+            if not probed.opens:
+                return Limit.STARVED if self.starved else Limit.PROBED
+            return self._cooling
         if not self.speaks:
             return Limit.NO_DATA if self.sample else Limit.NEVER_SPOKE
         if self.starved:
             return Limit.STARVED
+        return self._cooling
+
+    @property
+    def _cooling(self) -> Limit | None:
         return Limit.COOL_DOWN if self._cools_down else None
 
     def was_given(self, had_kib: int, cool_down_s: float) -> None:
@@ -272,7 +337,9 @@ class TrackedGuest:
         if self.progress.status is Status.UNCOOPERATIVE:
             return "uncooperative"
         if not self.speaks:
-            return "no believable figures"
+            # A probed guest may take all back at any time, at once.
+            probed = self.probed is not None
+            return "probed from outside" if probed else "no believable figures"
         if self.now_s - self.first_seen_s < warm_up_s:
             return "in its warm-up"
         return ""
@@ -281,7 +348,7 @@ class TrackedGuest:
     def _wanted_kib(self) -> int:
         """Its demand without the bounds of floor and flavor."""
         if not self.speaks or self.demand is None:
-            return self.domain.flavor_kib
+            return self.demand_kib
         if self.balloons_itself:
             return self._cap_for(self.demand.wanted_kib)
         return self.demand.wanted_kib
@@ -307,7 +374,7 @@ class TrackedGuest:
         return targets.Guest(
             uuid=self.domain.uuid,
             flavor_kib=self.domain.flavor_kib,
-            floor_kib=self.floor_kib,
+            floor_kib=self._planned_floor_kib,
             actual_kib=self.domain.actual_kib,
             target_kib=self.target_kib,
             left_kib=self.left_kib,
@@ -323,6 +390,19 @@ class TrackedGuest:
             firm_kib=believed.firm_kib if believed else None,
             bare_kib=believed.bare_kib if believed else None,
         )
+
+    @property
+    def stalls(self) -> bool:
+        """Whether its balloon presses for what its kernel can't find."""
+        return self.probed is not None and self.probed.stalled
+
+    @property
+    def _planned_floor_kib(self) -> int:
+        """Its floor; one step below what it has for who is probed."""
+        probed = self.probed
+        if probed is None or not probed.opens:
+            return self.floor_kib
+        return max(self.floor_kib, probed.demand_kib)
 
     @property
     def idle_kib(self) -> int:

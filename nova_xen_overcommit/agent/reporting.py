@@ -255,6 +255,7 @@ def describe_guest(guest: TrackedGuest, settings: Settings) -> dict[str, Any]:
         "starved_s": round(guest.starved_s, 1),
         "status": guest.progress.status.value,
         "balloons_itself": guest.balloons_itself,
+        "probed": guest.probed is not None,
         "left_kib": guest.left_kib,
         "hands_off": guest.hands_off,
         "in_full": guest.in_full(settings.warm_up_s),

@@ -68,6 +68,8 @@ def observation(seen: Mapping[str, Any] | None) -> str:
     """Say what the guest said of itself, when and through what."""
     if seen is None:
         return "it never spoke"
+    if "swap_read_kib_s" in seen:
+        return _from_outside(seen)
     used_mib = seen["swap_total_mib"] - seen["swap_free_mib"]
     age = "{age_s} s ago by {sensor}".format(**seen)
     if not seen["believed"]:
@@ -78,10 +80,27 @@ def observation(seen: Mapping[str, Any] | None) -> str:
     )
 
 
+def _from_outside(seen: Mapping[str, Any]) -> str:
+    """Say what the host sees of a guest that never spoke."""
+    text = "it never spoke; {age_s} s ago by {sensor}".format(**seen)
+    if seen["swap_read_kib_s"] is None:
+        return text
+    return text + (
+        "\nKiB/s: swap read {swap_read_kib_s}, written "
+        "{swap_written_kib_s}, files read {file_read_kib_s}, usual "
+        "{usual_file_read_kib_s}".format(**seen)
+    )
+
+
 def demand(known: Mapping[str, Any]) -> str:
     """Say what the guest needs, and how that was found."""
     causes = "; ".join(known["causes"])
     text = f"{known['demand_mib']} MiB: {causes}"
+    if "comfort_mib" in known:
+        return text + (
+            "\nlast comfortable with {comfort_mib}, never below "
+            "{probe_floor_mib}, hurt {pains} times".format(**known)
+        )
     if "used_mib" not in known:
         return text
     return text + (

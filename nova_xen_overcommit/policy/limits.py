@@ -31,3 +31,4 @@ class Limit(enum.StrEnum):
     UNCOOPERATIVE = "uncooperative"
     NO_DATA = "no data"
     NEVER_SPOKE = "never spoke"
+    PROBED = "probed from outside"

@@ -4,9 +4,10 @@
 import dataclasses
 import math
 
-from nova_xen_overcommit.agent.hypervisor.base import Domain
+from nova_xen_overcommit.agent.hypervisor.base import Disks, Domain
 from nova_xen_overcommit.guest_metadata import GuestMetadata
 from nova_xen_overcommit.policy.sample import MemorySample
+from nova_xen_overcommit.policy.traffic import DiskCounters
 from tests.simulator.memory import KERNEL_KIB, MIB, GuestMemory
 from tests.simulator.workload import Course
 
@@ -163,4 +164,13 @@ class SimulatedGuest(GuestMemory):
             metadata=self.metadata,
             busy=self.busy,
             exempt=self.exempt,
+            disks=Disks("xvdb", ("xvda",)) if self.swap_kib else None,
+        )
+
+    def disk_counters(self) -> DiskCounters:
+        """Give what the host counts on its disks."""
+        return DiskCounters(
+            swap_read_kib=self.swap_in_kib,
+            swap_written_kib=self.swap_out_kib,
+            file_read_kib=self.file_read_kib,
         )

@@ -13,6 +13,7 @@ from nova_xen_overcommit.agent.hypervisor.base import (
 from nova_xen_overcommit.agent.sensors.base import GuestRef
 from nova_xen_overcommit.guest_metadata import GuestMetadata
 from nova_xen_overcommit.policy.sample import MemorySample
+from nova_xen_overcommit.policy.traffic import DiskCounters
 from tests.simulator.clock import VirtualClock
 from tests.simulator.guest import SimulatedGuest
 from tests.simulator.memory import GIB, MIB
@@ -28,7 +29,8 @@ class SimulatedHost:
 
     ``unreachable``: libvirtd is gone. ``sensor_fails``: reading figures
     raises. ``garbage``: the figures of all guests are these, as from a
-    sensor that has gone mad. ``kill_after_calls``: the agent is killed
+    sensor that has gone mad. ``disks_fail``: nothing is counted on guests'
+    disks. ``kill_after_calls``: the agent is killed
     instead of the n-th next setMemory.
     """
 
@@ -48,6 +50,8 @@ class SimulatedHost:
         self.calls: list[tuple[str, int]] = []
         self.unreachable = False
         self.sensor_fails = False
+        self.disks_fail = False
+        self.disk_looks = 0
         self.garbage: MemorySample | None = None
         self.kill_after_calls: int | None = None
         # Taken by domains that are being built and not listed yet; looks
@@ -165,6 +169,15 @@ class SimulatedHost:
             raise exception.HypervisorError("libvirtd is gone")
         kept_kib = self.kept_kib + self.building_kib
         return HostMemory(self.physical_kib, self.free_kib, kept_kib)
+
+    def disk_counters(
+        self, domains: Sequence[Domain]
+    ) -> Mapping[str, DiskCounters]:
+        if self.disks_fail:
+            raise exception.HypervisorError("no disk is counted")
+        self.disk_looks += 1
+        asked = [self.guests.get(domain.uuid) for domain in domains]
+        return {one.uuid: one.disk_counters() for one in asked if one}
 
     def set_target(self, domain: Domain, target_kib: int) -> None:
         self._count_down()

@@ -10,8 +10,11 @@ back, at the disk's speed, into free memory or in exchange for other pages
 (thrashing). The page cache grows into whatever is free. Where neither
 memory nor swap is left, programs are killed and begin anew with half.
 
+Programs also read files, evenly over all there are; what is not in the page
+cache is read from the disk.
+
 What is simplified: all anonymous memory is equally hot, and losing page
-cache costs nothing.
+cache costs nothing but reads.
 """
 
 import dataclasses
@@ -37,8 +40,9 @@ class GuestMemory:
 
     ``wants_kib`` is what its programs use, ``anon_kib`` the part that is
     in memory, ``swapped_kib`` the part on the swap disk of ``swap_kib``.
-    ``file_kib`` is what there is to cache. The counters ``swap_in_kib``,
-    ``swap_out_kib`` and ``psi_some_us`` only grow, as the kernel's do.
+    ``file_kib`` is what there is to cache, ``file_touch_kib_s`` how much of
+    it programs read. The counters ``swap_in_kib``, ``swap_out_kib``,
+    ``file_read_kib`` and ``psi_some_us`` only grow, as the kernel's do.
     """
 
     actual_kib: int
@@ -54,6 +58,8 @@ class GuestMemory:
     swap_out_kib: int = 0
     psi_some_us: int = 0
     oom_kills: int = 0
+    file_touch_kib_s: int = 0
+    file_read_kib: int = 0
     _out_left_kib: int = 0
 
     @property
@@ -187,6 +193,18 @@ class GuestMemory:
         self.cache_kib = max(0, min(self.cache_kib, left_kib))
         if self.cache_kib < self.file_kib and left_kib > self.cache_kib:
             read_kib = int(_READ_KIB_S * seconds)
+            before_kib = self.cache_kib
             self.cache_kib = min(
-                self.file_kib, left_kib, self.cache_kib + read_kib
+                self.file_kib, left_kib, before_kib + read_kib
+            )
+            self.file_read_kib += self.cache_kib - before_kib
+        self._read_again(seconds)
+
+    def _read_again(self, seconds: float) -> None:
+        """Read what is touched in files and not in the page cache."""
+        missing_kib = self.file_kib - self.cache_kib
+        if self.file_touch_kib_s and missing_kib > 0:
+            touched_kib = self.file_touch_kib_s * seconds
+            self.file_read_kib += int(
+                touched_kib * missing_kib / self.file_kib
             )

@@ -125,6 +125,15 @@ class ChoicesTest(unittest.TestCase):
         self.assertEqual("observe", fresh()[GROUP].mode)
 
 
+class SilentGuestsTest(unittest.TestCase):
+    def test_guests_that_say_nothing_are_left_alone_by_default(self) -> None:
+        self.assertIs(False, fresh()[GROUP].probe_silent_guests)
+
+    def test_that_can_be_changed_at_run_time(self) -> None:
+        options = {option.name: option for option in conf_module.ALL_OPTS}
+        self.assertTrue(options["probe_silent_guests"].mutable)
+
+
 class DefaultsTest(unittest.TestCase):
     def test_defaults_are_within_their_bounds(self) -> None:
         conf = fresh()

@@ -2,11 +2,12 @@
 """What the balancer wants of a hypervisor; KiB throughout."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from nova_xen_overcommit import exception
 from nova_xen_overcommit.guest_metadata import GuestMetadata
+from nova_xen_overcommit.policy.traffic import DiskCounters
 
 
 class Unanswered(exception.HypervisorError):
@@ -28,13 +29,26 @@ class HostMemory:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Disks:
+    """A guest's disks by what the guest is told of them (``xvda``).
+
+    ``swap`` is the flavor's swap disk, ``files`` are all others that the
+    guest may write to.
+    """
+
+    swap: str
+    files: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Domain:
     """A running guest as the hypervisor sees it.
 
     ``busy`` says why it must not be touched now (paused, in build,
     migrated, saved …), "" when it may. ``exempt`` says why it is never
     ballooned (no balloon device, huge pages, passthrough …), "" when it
-    may be. ``asked_kib`` is the last target the hypervisor knows.
+    may be. ``asked_kib`` is the last target the hypervisor knows. ``disks``
+    is None where it isn't known which of them is the swap disk.
     """
 
     uuid: str
@@ -49,6 +63,7 @@ class Domain:
     metadata: GuestMetadata = dataclasses.field(default_factory=GuestMetadata)
     busy: str = ""
     exempt: str = ""
+    disks: Disks | None = None
 
 
 class Hypervisor(Protocol):
@@ -70,6 +85,17 @@ class Hypervisor(Protocol):
         A guest that vanishes meanwhile is left out.
 
         :raises HypervisorError: they can't be listed now.
+        """
+
+    def disk_counters(
+        self, domains: Sequence[Domain]
+    ) -> Mapping[str, DiskCounters]:
+        """Read what the host counts on these guests' disks, by UUID.
+
+        A guest is absent if that isn't counted for one of its disks, or
+        can't be read now.
+
+        :raises HypervisorError: none can be read now.
         """
 
     def set_target(self, domain: Domain, target_kib: int) -> None:

@@ -79,6 +79,13 @@ class Census:
         self._read_some_again()
         return sorted(domains, key=lambda domain: domain.uuid)
 
+    def handles(
+        self, domains: Sequence[base.Domain]
+    ) -> list[tuple[base.Domain, libvirt.virDomain]]:
+        """Give how to reach those of ``domains`` that still run."""
+        found = ((one, self._guests.get(one.domain_id)) for one in domains)
+        return [(domain, guest.handle) for domain, guest in found if guest]
+
     def forget(self) -> None:
         """Read all anew; handles don't outlive their connection."""
         self._guests.clear()
@@ -155,6 +162,7 @@ class Census:
             ),
             metadata=defined.metadata,
             exempt=defined.exempt,
+            disks=defined.disks,
         )
 
     def _unanswering(

@@ -5,6 +5,7 @@ import dataclasses
 import xml.etree.ElementTree as ET
 
 from nova_xen_overcommit import exception, guest_metadata
+from nova_xen_overcommit.agent.hypervisor.base import Disks
 
 _KIB_PER_UNIT = {
     "b": 1 / 1024,
@@ -18,6 +19,10 @@ _KIB_PER_UNIT = {
     "t": 1024**3,
     "tib": 1024**3,
 }
+# Nova calls the image of the flavor's swap disk.swap, wherever it keeps
+# images: a file of that name, a volume or a RADOS image <uuid>_disk.swap.
+_SWAP_ENDING = "disk.swap"
+_SOURCE_ATTRIBUTES = ("file", "dev", "name")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -25,6 +30,7 @@ class Definition:
     """The parts of a domain's XML that the balancer uses; KiB.
 
     ``exempt`` says why the guest is never ballooned, "" when it may be.
+    ``disks`` is None where it isn't known which is the swap disk.
     """
 
     flavor_kib: int
@@ -33,6 +39,7 @@ class Definition:
     os_type: str
     metadata: guest_metadata.GuestMetadata
     exempt: str
+    disks: Disks | None
 
 
 def parse(xml: str) -> Definition:
@@ -57,7 +64,37 @@ def parse(xml: str) -> Definition:
         os_type=domain.findtext("os/type") or "hvm",
         metadata=metadata,
         exempt=complaint or _exempt(domain, metadata),
+        disks=_disks(domain),
     )
+
+
+def _disks(domain: ET.Element) -> Disks | None:
+    """Give the disks that tell of the guest's memory.
+
+    What is read-only (a config drive, a CD-ROM) is left out: what is read
+    from it is read once.
+    """
+    swaps, files = [], []
+    for disk in domain.findall("devices/disk"):
+        target = disk.find("target")
+        name = "" if target is None else target.get("dev", "")
+        if disk.get("device", "disk") != "disk" or not name:
+            continue
+        if _is_swap(disk):
+            swaps.append(name)
+        elif disk.find("readonly") is None:
+            files.append(name)
+    if len(swaps) != 1 or not files:
+        return None
+    return Disks(swaps[0], tuple(files))
+
+
+def _is_swap(disk: ET.Element) -> bool:
+    source = disk.find("source")
+    if source is None:
+        return False
+    places = (source.get(name, "") for name in _SOURCE_ATTRIBUTES)
+    return any(place.endswith(_SWAP_ENDING) for place in places)
 
 
 def _size_kib(element: ET.Element | None) -> int:

@@ -16,9 +16,11 @@ from nova_xen_overcommit import exception
 from nova_xen_overcommit.agent.hypervisor import (
     base,
     census,
+    disks,
     kinds,
     patience,
 )
+from nova_xen_overcommit.policy.traffic import DiskCounters
 
 LOG = logging.getLogger(__name__)
 
@@ -73,6 +75,7 @@ class LibvirtHypervisor:
         self._kind = kinds.of(self.connection.getType())
         self._patience = patience.Patience(patience_s)
         self._census = census.Census(self._kind, self._patience)
+        self._disks = disks.DiskReader(self._kind, patience_s)
 
     @property
     def connection(self) -> libvirt.virConnect:
@@ -105,6 +108,13 @@ class LibvirtHypervisor:
     def domains(self) -> list[base.Domain]:
         """List running guests; see :class:`base.Hypervisor`."""
         return self._census.take(self.connection)
+
+    @_translated
+    def disk_counters(
+        self, domains: Sequence[base.Domain]
+    ) -> dict[str, DiskCounters]:
+        """Read disks' counters; see :class:`base.Hypervisor`."""
+        return self._disks.read(self.connection, self._census.handles(domains))
 
     def set_target(self, domain: base.Domain, target_kib: int) -> None:
         """Ask a guest for a size; see :class:`base.Hypervisor`."""

@@ -24,6 +24,8 @@ _STATS_BALLOON = 1 << 3  # VIR_DOMAIN_STATS_BALLOON
 _ACTIVE = 1 << 4  # VIR_CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE
 _AFFECT_LIVE = 1
 _PREFIX = "balloon."
+# What only a guest can have said.
+_SAID = ("last-update", "available", "unused", "usable")
 
 
 class BalloonSensor:
@@ -37,6 +39,7 @@ class BalloonSensor:
         self._context = context
         self._asked: set[tuple[str, int]] = set()
         self._seen: dict[str, tuple[int, float]] = {}
+        self.heard: frozenset[str] = frozenset()
 
     def read(self, guests: Sequence[GuestRef]) -> Mapping[str, MemorySample]:
         """Give the newest believable sample by guest UUID."""
@@ -55,15 +58,18 @@ class BalloonSensor:
     def _samples(
         self, rows: Sequence[Any], refs: Mapping[str, GuestRef]
     ) -> dict[str, MemorySample]:
-        samples = {}
+        samples, heard = {}, set()
         for handle, figures in rows:
             guest = refs.get(handle.UUIDString())
             if guest is None:
                 continue
             self._ask_for_statistics(handle, guest)
+            if any(figures.get(_PREFIX + name) for name in _SAID):
+                heard.add(guest.uuid)
             sample = self._sample(guest, figures)
             if sample is not None:
                 samples[guest.uuid] = sample
+        self.heard = frozenset(heard)
         return samples
 
     def _ask_for_statistics(self, handle: Any, guest: GuestRef) -> None:

@@ -47,7 +47,14 @@ class SensorContext:
 
 
 class Sensor(Protocol):
-    """A source of figures; one object per agent."""
+    """A source of figures; one object per agent.
+
+    A sensor may have an attribute ``heard``: the UUIDs of those guests of
+    its last reading that have ever said anything, believed or not. Without
+    it only guests with a sample count as such. A guest of which nobody ever
+    heard may be probed from outside (``probe_silent_guests``); one that is
+    only not believed is left alone.
+    """
 
     def read(self, guests: Sequence[GuestRef]) -> Mapping[str, MemorySample]:
         """Give the newest believable sample by guest UUID.

@@ -64,6 +64,7 @@ class XenstoreSensor:
         self._store = store or Xenstore(monotonic_s=context.monotonic_s)
         self._memories: dict[tuple[str, int], _Memory] = {}
         self._complaints = Complaints(context.monotonic_s)
+        self.heard: frozenset[str] = frozenset()
 
     def read(self, guests: Sequence[GuestRef]) -> Mapping[str, MemorySample]:
         """Give the newest believable sample by guest UUID.
@@ -73,11 +74,14 @@ class XenstoreSensor:
         running = [guest for guest in guests if guest.domain_id > 0]
         self._forget_all_but(running)
         fast_s = float(self._context.conf.xen_overcommit.sample_max_age_s)
-        samples = {}
+        samples, heard = {}, set()
         for guest, raw in self._raw(running):
+            if any(part is not None for part in raw):
+                heard.add(guest.uuid)
             sample = self._sample(guest, raw, fast_s)
             if sample is not None:
                 samples[guest.uuid] = sample
+        self.heard = frozenset(heard)
         return samples
 
     def close(self) -> None:

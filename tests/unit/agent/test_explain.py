@@ -97,6 +97,7 @@ class AnswerTest(ExplainedTest):
                 "starved": False,
                 "starved_s": 0.0,
                 "balloons_itself": False,
+                "probed": False,
                 "left_kib": 0,
                 "counts_in_full": "",
             },

@@ -89,6 +89,19 @@ class BalloonSensorTest(unittest.TestCase):
         self.guest.figures["balloon.last-update"] = 0
         self.assertEqual({}, self.sensor.read(self.refs))
 
+    def test_who_ever_said_anything_was_heard(self) -> None:
+        # Given guests without a balloon driver, with an old one, with lies
+        for figures, heard in (
+            ({"available": 0, "usable": 0, "last-update": 0}, set()),
+            ({"available": 0, "usable": 0, "last-update": 7}, {"a"}),
+            ({"available": 9 * GIB, "last-update": 0}, {"a"}),
+        ):
+            self.guest.figures.update(
+                {f"balloon.{name}": kib for name, kib in figures.items()}
+            )
+            self.sensor.read(self.refs)
+            self.assertEqual(heard, self.sensor.heard)
+
     def test_more_than_the_flavor_is_not_believed(self) -> None:
         self.guest.figures["balloon.available"] = GIB + 1
         self.assertEqual({}, self.sensor.read(self.refs))

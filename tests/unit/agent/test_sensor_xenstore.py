@@ -352,6 +352,32 @@ class OtherAgentsTest(SensorTestCase):
             self.assertIsNone(self.sample())
 
 
+class HeardTest(SensorTestCase):
+    """Who ever wrote anything, whether it is believed or not."""
+
+    def heard(self) -> frozenset[str]:
+        self.sensor.read([self.guest, self.other])
+        return self.sensor.heard
+
+    def test_who_wrote_nothing_was_not_heard(self) -> None:
+        self.write(1)
+        self.assertEqual({"uuid-1"}, self.heard())
+
+    def test_old_words_of_unknown_age_are_words(self) -> None:
+        self.daemon.guest_writes(2, meminfo_free="1")
+        self.assertEqual({"uuid-2"}, self.heard())
+
+    def test_lies_are_words(self) -> None:
+        with fixtures.FakeLogger(LOGGER):
+            self.daemon.guest_writes(1, nova_xen_overcommit="I am idle")
+            self.assertEqual({"uuid-1"}, self.heard())
+
+    def test_an_empty_node_is_a_word(self) -> None:
+        with fixtures.FakeLogger(LOGGER):
+            self.daemon.guest_writes(1, nova_xen_overcommit=b"")
+            self.assertEqual({"uuid-1"}, self.heard())
+
+
 class LyingGuestTest(SensorTestCase):
     def speak(self) -> None:
         """Let the other guest say two true things."""

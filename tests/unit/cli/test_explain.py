@@ -119,6 +119,27 @@ class OneGuestTest(ToolTest):
         self.assertIn("never spoke: found 10 s ago", table)
         self.assertIn("its whole flavor is reckoned with", table)
 
+    def test_a_probed_guest_is_told_of(self) -> None:
+        self.harness.conf.set_override(
+            "probe_silent_guests", True, "xen_overcommit"
+        )
+        silent = self.harness.host.start("silent")
+        silent.silent = True
+        self.harness.run(95, 1.0)
+        table = self.shown("explain", silent.name)
+        self.assertIn("it never spoke; 1.0 s ago by its disks", table)
+        self.harness.run(100, 1.0)
+        table = self.shown("explain", silent.name)
+        self.assertIn("it never spoke; 1.0 s ago by its disks", table)
+        self.assertIn(
+            "KiB/s: swap read 0, written 0, files read 0, usual 0", table
+        )
+        self.assertIn("1008 MiB: says nothing, is calm: one step less", table)
+        self.assertIn(
+            "last comfortable with 1024, never below 512, hurt 0 times", table
+        )
+        self.assertIn("reckoned with: probed from outside", table)
+
     def test_a_move_is_told_with_its_reason(self) -> None:
         self.guest.actual_kib = self.guest.target_kib = 300 * MIB
         self.harness.restart()

@@ -23,6 +23,29 @@ def run(guest: GuestMemory, seconds: float, inflate_mib: int = 0) -> None:
         guest.live(0.1)
 
 
+class FileReadsTest(unittest.TestCase):
+    def test_what_fills_the_page_cache_is_read(self) -> None:
+        guest = memory()
+        guest.file_kib = GIB
+        run(guest, 1)
+        self.assertEqual(100 * MIB, guest.file_read_kib)
+
+    def test_what_is_touched_and_was_dropped_is_read_again(self) -> None:
+        # Given a guest that reads 40 MiB/s of 200 MiB of files
+        guest = memory(
+            actual_mib=364, file_kib=200 * MIB, file_touch_kib_s=40 * MIB
+        )
+        run(guest, 10)
+        self.assertEqual(0, guest.file_read_kib)
+        # When half of them doesn't fit any more
+        guest.actual_kib -= 100 * MIB
+        run(guest, 10)
+        # Then half of that comes from the disk
+        self.assertAlmostEqual(
+            200 * MIB, guest.file_read_kib, delta=100 * MIB // 10
+        )
+
+
 class PageCacheTest(unittest.TestCase):
     def test_it_grows_into_free_memory_as_fast_as_the_disk_reads(self):
         guest = memory()
