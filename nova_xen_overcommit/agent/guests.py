@@ -126,7 +126,7 @@ class TrackedGuest:
         elapsed_s, self.now_s = max(0.0, now_s - self.now_s), now_s
         if domain.actual_kib < self.domain.actual_kib - _JITTER_KIB:
             self.shrank_s = now_s
-        if sample is not self.sample:
+        if sample is not None and sample is not self.sample:
             # It may have spoken at any time since the last pass.
             self.felt_kib = max(self.domain.actual_kib, domain.actual_kib)
         if domain.metadata != self.domain.metadata:

@@ -12,6 +12,7 @@ libxl at 1 MiB below): that offset is learnt, not taken for disobedience.
 
 import dataclasses
 import enum
+import math
 
 
 class Status(enum.Enum):
@@ -46,7 +47,8 @@ class Progress:
     ``progress_s`` is when it last came nearer to its target, ``best_kib``
     its smallest distance so far, ``offset_kib`` the learnt distance at
     which it rests (actual − target), ``failures`` how often in a row it
-    became uncooperative, ``retry_at_s`` when it may be tried again.
+    became uncooperative, ``retry_at_s`` when it may be tried again,
+    ``asked_s`` when its target was set.
     """
 
     target_kib: int
@@ -57,6 +59,7 @@ class Progress:
     offset_kib: int = 0
     failures: int = 0
     retry_at_s: float = 0.0
+    asked_s: float = -math.inf
 
     @property
     def expected_kib(self) -> int:
@@ -125,6 +128,7 @@ def _retargeted(
     return dataclasses.replace(
         before,
         target_kib=target_kib,
+        asked_s=now_s,
         actual_kib=actual_kib,
         best_kib=gap_kib if fresh else gap_kib + max(0, moved_kib),
         progress_s=now_s if fresh else before.progress_s,
@@ -158,7 +162,9 @@ def _waiting(
 ) -> Progress:
     waited_s = now_s - before.progress_s
     near = abs(actual_kib - before.target_kib) <= settings.max_offset_kib
-    if near and waited_s >= settings.calibrate_after_s:
+    # How it stood to another target says nothing of where it rests.
+    rested_s = min(waited_s, now_s - before.asked_s)
+    if near and rested_s >= settings.calibrate_after_s:
         calibrated = dataclasses.replace(
             before, offset_kib=actual_kib - before.target_kib
         )

@@ -28,7 +28,7 @@ _CALIBRATED_S = ProgressSettings().calibrate_after_s - 1.0
 # A pass more or less, and figures that come at a pass's end.
 GRACE_S = 2.5
 # Memory of a guest that is gone is kept for 60 s after that was noticed.
-_KEPT_FOR_S = 55.0
+KEPT_FOR_S = 55.0
 _FORGOTTEN_AFTER_S = 90.0
 _US_PER_S = 1_000_000
 
@@ -73,7 +73,8 @@ class Record:
     ``words`` is what it last said that was believable, ``former`` what it
     said before; ``starved`` counts those in a row that tell of shortage.
     ``asked_kib`` is the last target it was asked for, None when this agent
-    asked for none. ``still_s`` is for how long it was away from its target
+    asked for none. ``felt_kib`` is what it had when it last spoke, and
+    ``given_from_kib`` before it was given more. ``still_s`` is for how long it was away from its target
     and came no nearer (``progress_s``: since when), ``near_s`` for how long
     it was so near to its target that this may be where it rests.
     ``troubled_s`` is when anything was last wrong.
@@ -84,8 +85,10 @@ class Record:
     actual_kib: int
     best_kib: int = 0
     asked_kib: int | None = None
+    felt_kib: int = 0
     shrank_s: float = -math.inf
     given_s: float = -math.inf
+    given_from_kib: int = 0
     gave_up_s: float = -math.inf
     troubled_s: float = -math.inf
     still_s: float = 0.0
@@ -140,6 +143,7 @@ class Ledger:
         """Take a new line that was read; the first one has no age."""
         known = self.record(guest)
         now_s = self.now_s
+        known.felt_kib = guest.actual_kib
         if known.words is None:
             known.words = words
             return
@@ -147,8 +151,20 @@ class Ledger:
         known.former = known.words if believed else None
         elapsed_s = now_s - known.words_s if believed else 0.0
         known.words, known.words_s = words, now_s
-        hungry = self._hungry(known, elapsed_s)
+        # Who has room for all it has in swap is on its way back.
+        recovers = words.swap_used_kib and (
+            self.firm_kib(words) <= guest.actual_kib
+        )
+        hungry = not recovers and self._hungry(known, elapsed_s)
         known.starved = known.starved + 1 if hungry else 0
+
+    def firm_kib(self, words: MemorySample) -> int:
+        """Give the least that a guest needs by its own words."""
+        limits = self._settings.demand
+        in_ram_kib = words.mem_total_kib - words.mem_available_kib
+        used_kib = in_ram_kib + words.swap_used_kib
+        room_kib = int(used_kib * limits.head_room_share)
+        return used_kib + room_kib + limits.head_room_kib
 
     def _hungry(self, known: Record, elapsed_s: float) -> bool:
         words, former = known.words, known.former
@@ -200,7 +216,11 @@ class Ledger:
         near = gap_kib <= MAX_OFFSET_KIB
         if near and gap_kib > TOLERANCE_KIB:
             known.near_s += min(now_s - known.seen_s, _LONGEST_LOOK_S)
-        if near or known.best_kib - gap_kib >= TOLERANCE_KIB:
+        # Who was found with less than its target may move its own balloon,
+        # and has time until it has said that it doesn't.
+        unknown = known.asked_kib is None and math.isinf(known.words_s)
+        chose = unknown and guest.actual_kib < self.final_kib(guest)
+        if near or chose or known.best_kib - gap_kib >= TOLERANCE_KIB:
             known.best_kib, known.still_s = gap_kib, 0.0
             known.progress_s = now_s
         else:
@@ -269,7 +289,7 @@ class Ledger:
             one.guest.restart_kib
             for one in self.away
             if not one.robbed
-            and one.noticed_s <= self.now_s < one.gone_s + _KEPT_FOR_S
+            and one.noticed_s <= self.now_s < one.gone_s + KEPT_FOR_S
         )
 
     def spendable_kib(self) -> int:
@@ -277,6 +297,15 @@ class Ledger:
         growing_kib = sum(self.growth_kib(guest) for guest in self.guests)
         left_kib = self.host.free_kib - growing_kib - self.set_aside_kib()
         return left_kib - self._settings.slack_kib
+
+    def wanted_kib(self) -> int:
+        """Give the most that starts may wait for."""
+        return sum(
+            claim.reservation.request.flavor_kib
+            + claim.reservation.overhead_kib
+            for claim in self.claims
+            if claim.reservation.granted_kib is None
+        )
 
     def withheld_kib(self) -> int:
         """Give the most that may be kept back for what can't be known.

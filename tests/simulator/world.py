@@ -22,7 +22,7 @@ from nova_xen_overcommit.guest_metadata import GuestMetadata
 from nova_xen_overcommit.policy.predictors import MaxOf
 from tests.simulator.guest import SimulatedGuest
 from tests.simulator.host import AgentKilled, SimulatedHost
-from tests.simulator.ledger import Claim, Ledger
+from tests.simulator.ledger import KEPT_FOR_S, Claim, Ledger
 from tests.simulator.memory import MIB
 from tests.simulator.production import configured
 from tests.simulator.rules import Judge
@@ -305,5 +305,7 @@ class World:
             again = self.host.come_back(guest)
             again.metadata, again.exempt = guest.metadata, guest.exempt
             again.speaks_every_s = guest.speaks_every_s
-            if away.robbed:
+            # Nobody keeps memory for so long for who may never come.
+            late = now_s - away.gone_s >= KEPT_FOR_S
+            if away.robbed or late:
                 self.ledger.rob()

@@ -58,21 +58,35 @@ def rule_2_granted_out_of_measured_free(call: Call) -> str:
 
 def rule_3_takes_by_small_steps(call: Call) -> str:
     taken_kib = call.guest.actual_kib - call.target_kib
-    if call.takes and taken_kib > call.settings.targets.max_step_kib:
+    if call.takes and taken_kib > _step_kib(call):
         return f"{taken_kib} KiB are taken in one step"
     return ""
 
 
+def _step_kib(call: Call) -> int:
+    settings = call.settings.targets
+    share_kib = int(call.guest.flavor_kib * settings.max_step_share)
+    return max(settings.max_step_kib, share_kib)
+
+
 def rule_3_leaves_alone_whom_it_gave(call: Call) -> str:
-    ago_s = call.ledger.now_s - call.known.given_s
-    if call.takes and ago_s < call.settings.cool_down_s:
-        return f"taken from {ago_s:.1f} s after it was given"
-    return ""
+    known, ledger = call.known, call.ledger
+    ago_s = ledger.now_s - known.given_s
+    if not call.takes or ago_s >= call.settings.cool_down_s:
+        return ""
+    # Unless it doesn't even need what it had before.
+    least_kib = known.given_from_kib
+    if known.words and ledger.firm_kib(known.words) < least_kib:
+        return ""
+    return f"taken from {ago_s:.1f} s after it was given"
 
 
 def rule_3_waits_until_a_step_is_felt(call: Call) -> str:
-    if call.takes and call.known.words_s <= call.known.shrank_s:
-        return "taken from again before it said how it is"
+    known = call.known
+    unfelt_kib = known.felt_kib - call.target_kib
+    silent = known.words_s <= known.shrank_s
+    if call.takes and silent and unfelt_kib > _step_kib(call):
+        return f"{unfelt_kib} KiB are taken before it said how it is"
     return ""
 
 
@@ -107,7 +121,8 @@ def _may_be_given_unheard(call: Call) -> bool:
 def rule_5_stuck_is_left_where_it_is(call: Call) -> str:
     known, settings = call.known, call.settings.progress
     stuck = known.still_s > settings.stuck_after_s + GRACE_S
-    retried = call.ledger.now_s - known.gave_up_s >= settings.retry_s
+    rests_s = call.ledger.now_s - known.gave_up_s
+    retried = rests_s >= settings.retry_s - GRACE_S
     gave_up = math.isfinite(known.gave_up_s)
     if call.moves and stuck and not (gave_up and retried):
         return f"asked again though it is stuck for {known.still_s:.1f} s"

@@ -43,6 +43,7 @@ class Judge:
         self._counted = 0
         self._present: set[int] = set()
         self._spendable_kib = 0
+        self._before_kib = 0
         self._waiting: list[Claim] = []
         self.broken: list[Violation] = []
         self.calls = 0
@@ -66,6 +67,7 @@ class Judge:
 
     def asks(self, guest: SimulatedGuest, target_kib: int) -> None:
         call = self._call(guest, target_kib)
+        self._before_kib = call.before_kib
         self.calls += 1
         for check in calls.OF_CALLS:
             text = check(call)
@@ -76,6 +78,8 @@ class Judge:
         self, guest: SimulatedGuest, target_kib: int, sure: bool
     ) -> None:
         call = self._call(guest, target_kib)
+        # What a new agent found is its target only until it asks.
+        call = dataclasses.replace(call, before_kib=self._before_kib)
         known, ledger = call.known, self._ledger
         # Without an answer either may come true.
         asked_kib = target_kib if sure else max(target_kib, call.before_kib)
@@ -83,6 +87,7 @@ class Judge:
         known.best_kib = ledger.distance_kib(guest)
         if call.gives:
             known.given_s = ledger.now_s
+            known.given_from_kib = call.before_kib
         lost_s = call.settings.progress.uncooperative_after_s
         stays = abs(target_kib - guest.actual_kib) <= _SETTLED_KIB
         if stays and known.still_s >= lost_s - 1.0:

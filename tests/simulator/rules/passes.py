@@ -107,7 +107,9 @@ def rule_3_need_is_met_in_the_same_pass(done: Pass) -> str:
 
 
 def rule_3_starved_twice_gets_its_flavor(done: Pass) -> str:
-    left_kib = _left_over_kib(done)
+    # More than it is seen to use comes after starts and the reserve.
+    reserve_kib = done.settings.reserve_kib - done.settings.slack_kib
+    left_kib = _left_over_kib(done) - reserve_kib - done.ledger.wanted_kib()
     if left_kib <= 0:
         return ""
     for guest in _healthy(done):
@@ -157,6 +159,9 @@ def rule_4_silent_counts_in_full(done: Pass) -> str:
     )
     if told["peak_mib"] * MIB < silent_kib:
         return f"the peak is {told['peak_mib']} MiB, {silent_kib} KiB unknown"
+    if done.settings.mode != "overcommit":
+        # What is then promised is never published.
+        return ""
     flavors_kib = sum(guest.flavor_kib for guest in ledger.guests)
     starting_kib = sum(c.reservation.request.flavor_kib for c in ledger.claims)
     most_kib = flavors_kib + starting_kib + ledger.withheld_kib()

@@ -102,6 +102,13 @@ class ProgressTest(unittest.TestCase):
             )
             self.assertIs(Status.MOVING, self.state.status)
 
+    def test_a_target_that_comes_near_is_no_offset(self) -> None:
+        # It stalled for a while, and then its target came to where it is
+        self.see(300, 500, 0)
+        self.see(300, 500, 4)
+        self.see(494, 500, 1)
+        self.assertEqual(0, self.state.offset_kib)
+
     def test_who_was_found_far_from_its_target_is_watched(self) -> None:
         self.state = progress.start(300 * MIB, 500 * MIB, 0.0)
         self.assertIs(Status.MOVING, self.see(300, 500, 1))

@@ -145,9 +145,11 @@ class Complaints(Quiet):
         named = self.judged(play()).agent.report()["uncooperative"]
         self.assertEqual(0, named)
 
-        def unlearning(before, target_kib, actual_kib, now_s, settings):
+        def unlearning(before, target_kib, actual_kib, now_s, settings, **more):
             settings = dataclasses.replace(settings, max_offset_kib=0)
-            return advance(before, target_kib, actual_kib, now_s, settings)
+            return advance(
+                before, target_kib, actual_kib, now_s, settings, **more
+            )
 
         with mock.patch.object(agent_guests, "advance", unlearning):
             named = play().agent.report()["uncooperative"]
@@ -158,11 +160,17 @@ class Complaints(Quiet):
 
         def play() -> SimulatedGuest:
             world = self.judged(world_of(180, 1024, 1024))
-            guest = guests_of(world)[0]
+            guest, *others = guests_of(world)
+            for other in others:
+                other.wants_kib = 900 * MIB
+            world.run(10)
             guest.wants_kib = 900 * MIB
             world.run(1.2)
             # It is too busy with its swap to say any more
             guest.silent = True
+            world.run(20)
+            for other in others:
+                other.wants_kib = 60 * MIB
             world.run(60)
             return guest
 

@@ -8,6 +8,7 @@ to 6; the others are in test_protections_of_host.
 import dataclasses
 from unittest import mock
 
+from nova_xen_overcommit.agent import guests
 from nova_xen_overcommit.agent.balancer import Balancer
 from nova_xen_overcommit.agent.guests import TrackedGuest
 from nova_xen_overcommit.agent.sensors import guest_line
@@ -70,10 +71,10 @@ class Rule2Test(ProtectionTest):
 
         grow = Balancer._grow
 
-        def hoping(self, plan, host, settings) -> None:
+        def hoping(self, plan, host, wanted_kib, settings) -> None:
             expected_kib = host.expected_free_kib
             host = dataclasses.replace(host, spendable_kib=expected_kib)
-            grow(self, plan, host, settings)
+            grow(self, plan, host, wanted_kib, settings)
 
         off = mock.patch.object(Balancer, "_grow", hoping)
         self.assert_needed("rule_2_granted_out_of_measured_free", play, off)
@@ -91,18 +92,20 @@ class Rule3Test(ProtectionTest):
         def play() -> World:
             world = world_of(
                 300,
-                1024,
+                700,
                 free_mib=900,
                 cool_down_s=60,
                 demand_decay_s=1,
                 demand_rise_s=0.1,
             )
-            guest, _other = guests_of(world)
+            guest, other = guests_of(world)
+            other.wants_kib = 500 * MIB
             guest.wants_kib = 600 * MIB
             world.run(10)
-            guest.wants_kib = 60 * MIB
+            # Less than it was given, but more than it had before
+            guest.wants_kib = 400 * MIB
             world.run(10)
-            return squeezed(world)
+            return squeezed(world, 512)
 
         off = without(Limit.COOL_DOWN)
         self.assert_needed("rule_3_leaves_alone_whom_it_gave", play, off)
@@ -114,7 +117,7 @@ class Rule3Test(ProtectionTest):
                 guest.speaks_every_s = 8.0
             return squeezed(world)
 
-        off = without(Limit.NOT_FELT)
+        off = planned(felt_kib=0)
         self.assert_needed("rule_3_waits_until_a_step_is_felt", play, off)
 
     def test_rule_3_nothing_is_taken_from_the_starved(self) -> None:
@@ -136,7 +139,7 @@ class Rule3Test(ProtectionTest):
             world.run(5)
             return world
 
-        off = changed(Balancer, "_in_order_of_need", lambda _needy: [])
+        off = changed(Balancer, "_wishes", lambda _wishes: [])
         self.assert_needed("rule_3_need_is_met_in_the_same_pass", play, off)
 
     def test_rule_3_starved_twice_gets_its_flavor(self) -> None:
@@ -151,7 +154,7 @@ class Rule3Test(ProtectionTest):
             TrackedGuest,
             "planned",
             lambda guest: dataclasses.replace(
-                guest, demand_kib=guest.used_kib * 11 // 10
+                guest, demand_kib=guest.used_kib * 11 // 10, hoped_kib=0
             ),
         )
         self.assert_needed("rule_3_starved_twice_gets_its_flavor", play, off)
@@ -254,9 +257,15 @@ class Rule5Test(ProtectionTest):
             world.run(40)
             return world
 
-        off = mock.patch.object(
-            progress, "_rests", lambda before, _s: before.cooperates
-        )
+        advance = progress.advance
+
+        def trusting(before, target_kib, actual_kib, *more, **others):
+            rests = before.status is Status.SETTLED
+            if rests and actual_kib == before.actual_kib:
+                return before
+            return advance(before, target_kib, actual_kib, *more, **others)
+
+        off = mock.patch.object(guests, "advance", trusting)
         self.assert_needed("rule_5_uncooperative_is_named", play, off)
 
     def test_rule_5_the_uncooperative_is_not_idle(self) -> None:
@@ -267,7 +276,11 @@ class Rule5Test(ProtectionTest):
             world.run(40)
             return world
 
-        off = changed(TrackedGuest, "hands_off", lambda _why: "")
+        off = changed(
+            TrackedGuest,
+            "_why_frozen",
+            lambda why: None if why is Limit.UNCOOPERATIVE else why,
+        )
         check = "rule_5_uncooperative_is_not_idle"
         self.assert_needed(check, play, off)
 
