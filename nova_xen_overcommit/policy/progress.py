@@ -103,7 +103,10 @@ def advance(
             return before
         return _settled(before, actual_kib, now_s, gap_kib)
     if before.status is Status.SETTLED:
-        before = dataclasses.replace(before, progress_s=now_s)
+        # How near it was before it went away is no measure of its way back.
+        before = dataclasses.replace(
+            before, progress_s=now_s, best_kib=gap_kib
+        )
     if before.best_kib - gap_kib >= settings.tolerance_kib:
         return dataclasses.replace(
             before,

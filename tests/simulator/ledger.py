@@ -74,9 +74,10 @@ class Record:
     said before; ``starved`` counts those in a row that tell of shortage.
     ``asked_kib`` is the last target it was asked for, None when this agent
     asked for none. ``felt_kib`` is what it had when it last spoke, and
-    ``given_from_kib`` before it was given more. ``still_s`` is for how long it was away from its target
-    and came no nearer (``progress_s``: since when), ``near_s`` for how long
-    it was so near to its target that this may be where it rests.
+    ``given_from_kib`` before it was given more. ``still_s`` is for how long
+    it was away from its target and came no nearer (``progress_s``: since
+    when), ``near_s`` for how long it was so near to its target that this may
+    be where it rests.
     ``troubled_s`` is when anything was last wrong.
     """
 
@@ -187,6 +188,8 @@ class Ledger:
     def look(self) -> None:
         """See every guest as a pass does that begins now."""
         now_s = self.now_s
+        if self.host.unreachable:
+            return
         for guest in self.guests:
             self._look_at(guest, self.record(guest), now_s)
         self._forget(now_s)

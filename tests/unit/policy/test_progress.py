@@ -102,6 +102,14 @@ class ProgressTest(unittest.TestCase):
             )
             self.assertIs(Status.MOVING, self.state.status)
 
+    def test_who_comes_back_slowly_has_no_offset(self) -> None:
+        # It rested at its target, lost memory by itself, and takes it back
+        self.see(500, 500, 1)
+        for actual_mib in range(420, 494, 5):
+            self.see(500, actual_mib, 1)
+        self.assertEqual(0, self.state.offset_kib)
+        self.assertIs(Status.MOVING, self.state.status)
+
     def test_a_target_that_comes_near_is_no_offset(self) -> None:
         # It stalled for a while, and then its target came to where it is
         self.see(300, 500, 0)

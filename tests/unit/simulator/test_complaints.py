@@ -145,7 +145,9 @@ class Complaints(Quiet):
         named = self.judged(play()).agent.report()["uncooperative"]
         self.assertEqual(0, named)
 
-        def unlearning(before, target_kib, actual_kib, now_s, settings, **more):
+        def unlearning(
+            before, target_kib, actual_kib, now_s, settings, **more
+        ):
             settings = dataclasses.replace(settings, max_offset_kib=0)
             return advance(
                 before, target_kib, actual_kib, now_s, settings, **more
