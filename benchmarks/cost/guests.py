@@ -11,7 +11,7 @@ import sys
 import time
 from typing import Any
 
-from tests.unit.agent import xenstore_double
+from tests import xenstore_double
 
 _KIB = 1024
 _KERNEL_KIB = 24 * _KIB

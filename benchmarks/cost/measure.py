@@ -16,11 +16,9 @@ from nova_xen_overcommit.agent import core
 _SETTLE_PASSES = 3
 _PASSES = 15
 _CALM_SHARE = 5
-_REACTION_GUESTS = 100
-_NEEDS_PER_GUEST = 3
+_REACTION_GUESTS = 300
 _PATIENCE_S = 5.0
 _NEED_KIB = 350 * MIB
-_MORE_KIB = 60 * MIB
 
 
 def rss_mib() -> float:
@@ -125,11 +123,10 @@ def reaction() -> dict[str, float]:
         world.speak()
         # A publisher looks at its guest once a second.
         time.sleep(1.0)
-        for round_ in range(_NEEDS_PER_GUEST):
-            for domain_id in world.ids:
-                used_kib = _NEED_KIB + round_ * _MORE_KIB
-                took_ms.append(_answer_ms(world, domain_id, used_kib))
-                time.sleep(0.037)
+        # Once each: who is starved may have its whole flavor at once.
+        for domain_id in world.ids:
+            took_ms.append(_answer_ms(world, domain_id, _NEED_KIB))
+            time.sleep(0.037)
     world.close()
     cuts = statistics.quantiles(took_ms, n=100)
     return {"p50": cuts[49], "p99": cuts[98]}
@@ -155,17 +152,14 @@ def give_back() -> dict[str, float]:
     """
     world = World(_REACTION_GUESTS)
     world.speak()
-    ours_s = bare_s = 0.0
     with Balancing(world):
         time.sleep(2.0)
         world.speak()
-        for round_ in range(_NEEDS_PER_GUEST):
-            time.sleep(1.0)
-            used_kib = _NEED_KIB + round_ * _MORE_KIB
-            ours_s += _give_all_s(world, used_kib)
-            bare_s += _bare_s(world)
+        time.sleep(1.0)
+        ours_s = _give_all_s(world, _NEED_KIB)
+        bare_s = _bare_s(world)
     world.close()
-    given = _NEEDS_PER_GUEST * len(world.ids)
+    given = len(world.ids)
     return {"ours": given / ours_s, "bare": given / bare_s}
 
 

@@ -15,8 +15,8 @@ from nova_xen_overcommit.agent.hypervisor.base import Domain
 from nova_xen_overcommit.agent.sensors.xenstore_watch import XenstoreWatch
 from nova_xen_overcommit.agent.settings import Settings
 from nova_xen_overcommit.policy.sample import MemorySample
+from tests import xenstore_double
 from tests.simulator import GIB, MIB
-from tests.unit.agent import xenstore_double
 from tests.unit.agent.harness import Harness
 
 ACTUAL_KIB = 400 * MIB

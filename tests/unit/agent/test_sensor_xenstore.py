@@ -12,7 +12,7 @@ from oslo_config import cfg
 from nova_xen_overcommit import conf as conf_module
 from nova_xen_overcommit.agent import xenstore as client
 from nova_xen_overcommit.agent.sensors import base, guest_line, xenstore
-from tests.unit.agent import xenstore_double
+from tests import xenstore_double
 
 LOGGER = "nova_xen_overcommit.agent.sensors.xenstore"
 FLAVOR_KIB = 1024 * 1024

@@ -11,7 +11,7 @@ import unittest
 from pathlib import Path
 
 from nova_xen_overcommit.agent import xenstore
-from tests.unit.agent import xenstore_double
+from tests import xenstore_double
 
 
 class XenstoreTestCase(unittest.TestCase):
