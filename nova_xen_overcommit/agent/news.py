@@ -44,21 +44,21 @@ class Source(Protocol):
 
 
 class Complaint:
-    """Logs a failure when it begins; one that lasts fills no log."""
+    """Logs a failure when it begins; one that lasts fills no log.
+
+    ``what`` says what fails, and what that means.
+    """
 
     def __init__(self, what: str) -> None:
         self._what = what
         self._said = ""
 
-    def say(self, error: Exception) -> None:
+    def say(self, error: Exception, *, traced: bool = False) -> None:
         """Log ``error`` unless it was the last one, too."""
         text = f"{type(error).__name__}: {error}"
         if text != self._said:
-            LOG.warning(
-                "%s fails, needs are seen at the next tick: %s",
-                self._what,
-                text,
-            )
+            trace = error if traced else None
+            LOG.warning("%s: %s", self._what, text, exc_info=trace)
         self._said = text
 
     def over(self) -> None:

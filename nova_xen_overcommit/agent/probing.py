@@ -6,18 +6,16 @@ read here unless ``probe_silent_guests`` is set, and only of guests that are
 silent: each at most once a second, and less often where it takes long.
 """
 
-import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from nova_xen_overcommit import exception
+from nova_xen_overcommit.agent import news
 from nova_xen_overcommit.agent.guests import TrackedGuest
 from nova_xen_overcommit.agent.hypervisor.base import Domain, Hypervisor
 from nova_xen_overcommit.policy.probe import Phase, Probe
 from nova_xen_overcommit.policy.traffic import DiskCounters
-
-LOG = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 1.0
 # Where so many guests are silent that a look takes long, looks take a tenth
@@ -36,7 +34,9 @@ class Outside:
         self._hypervisor = hypervisor
         self._monotonic_s = monotonic_s
         self._look_at_s = -math.inf
-        self._complaint = ""
+        self._complaint = news.Complaint(
+            "Silent guests can't be seen from outside"
+        )
 
     def look(
         self,
@@ -56,24 +56,13 @@ class Outside:
             return {}
         try:
             found = self._hypervisor.disk_counters(silent)
-            self._complaint = ""
+            self._complaint.over()
         except Exception as error:  # noqa: BLE001
-            self._failed(error)
+            expected = isinstance(error, exception.OvercommitError)
+            self._complaint.say(error, traced=not expected)
             found = {}
         self._look_at_s = now_s + _rest_s(self._monotonic_s() - now_s)
         return found
-
-    def _failed(self, error: Exception) -> None:
-        """Log a failure when it begins; one that lasts fills no log."""
-        complaint = f"{type(error).__name__}: {error}"
-        if complaint != self._complaint:
-            expected = isinstance(error, exception.OvercommitError)
-            LOG.warning(
-                "Silent guests can't be seen from outside: %s",
-                complaint,
-                exc_info=None if expected else error,
-            )
-        self._complaint = complaint
 
 
 def _rest_s(took_s: float) -> float:

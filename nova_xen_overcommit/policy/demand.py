@@ -217,8 +217,7 @@ def _chosen_kib(sample: MemorySample, outside_kib: int) -> int:
 
 def _used_kib(seen: Observation, unmanaged_kib: int) -> int:
     sample = seen.sample
-    in_ram_kib = sample.mem_total_kib - sample.mem_available_kib
-    used_kib = in_ram_kib + sample.swap_used_kib + unmanaged_kib
+    used_kib = sample.ram_used_kib + sample.swap_used_kib + unmanaged_kib
     return min(seen.flavor_kib, max(0, used_kib))
 
 

@@ -32,6 +32,11 @@ class MemorySample:
         """Swap in use, in KiB."""
         return self.swap_total_kib - self.swap_free_kib
 
+    @property
+    def ram_used_kib(self) -> int:
+        """What of MemTotal isn't available, in KiB."""
+        return self.mem_total_kib - self.mem_available_kib
+
     def is_fresh(self, now_s: float) -> bool:
         """Tell whether the figures may be believed at ``now_s``."""
         return now_s - self.time_s <= self.max_age_s

@@ -235,10 +235,11 @@ def _taken(
     """
     taken = _in_worthy_steps(missing_kib, unused, dead_band_kib)
     missing_kib -= sum(taken.values())
+    if missing_kib <= 0:
+        return taken
     in_use = _beyond(spare, unused)
-    for uuid, kib in _in_worthy_steps(
-        missing_kib, in_use, dead_band_kib
-    ).items():
+    yielded = _in_worthy_steps(missing_kib, in_use, dead_band_kib)
+    for uuid, kib in yielded.items():
         taken[uuid] = taken.get(uuid, 0) + kib
     return taken
 

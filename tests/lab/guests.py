@@ -11,6 +11,12 @@ import threading
 
 from tests.lab import paths, processes, steps, xenhost
 
+# The name keeps the loop in a guest's init from starting another.
+STOP_PUBLISHER = (
+    "rm /usr/bin/nova-xen-overcommit-publisher;"
+    " killall nova-xen-overcommit-publisher 2>/dev/null;"
+)
+
 
 class GuestError(steps.LabError):
     """A guest didn't answer, or its command failed."""

@@ -80,10 +80,8 @@ def without_the_agent(demo: lab_demo.Demo) -> list[str]:
 
 def _lie(guest: lab_guests.Guest, writing: str, pause_s: float) -> None:
     """Let a guest's publisher be replaced by a liar."""
-    # The name keeps the loop in init from starting the publisher again.
     guest.run(
-        "rm /usr/bin/nova-xen-overcommit-publisher;"
-        " killall nova-xen-overcommit-publisher 2>/dev/null;"
+        f"{lab_guests.STOP_PUBLISHER}"
         f" (n=1000000; while :; do n=$((n + 1)); {writing};"
         f" usleep {int(pause_s * 1e6)}; done) >/dev/null 2>&1 & true"
     )

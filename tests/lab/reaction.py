@@ -18,10 +18,6 @@ from tests.lab import lab as lab_module
 ROUNDS = 5
 LOW_MIB = 400
 HIGH_MIB = lab_module.FLAVOR_MIB
-_NO_PUBLISHER = (
-    "rm /usr/bin/nova-xen-overcommit-publisher;"
-    " killall nova-xen-overcommit-publisher 2>/dev/null; true"
-)
 
 
 def _grow(
@@ -55,7 +51,7 @@ def play(lab: lab_module.Lab) -> dict[str, object]:
         raise steps.LabError("the one guest was not placed")
     demo.remember()
     guest = demo.guests()[0]
-    guest.run(_NO_PUBLISHER)
+    guest.run(f"{lab_guests.STOP_PUBLISHER} true")
     rounds = [_round(lab, guest) for _ in range(ROUNDS)]
 
     def median(which: int, key: str) -> float:

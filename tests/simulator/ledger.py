@@ -162,8 +162,7 @@ class Ledger:
     def firm_kib(self, words: MemorySample) -> int:
         """Give the least that a guest needs by its own words."""
         limits = self._settings.demand
-        in_ram_kib = words.mem_total_kib - words.mem_available_kib
-        used_kib = in_ram_kib + words.swap_used_kib
+        used_kib = words.ram_used_kib + words.swap_used_kib
         room_kib = int(used_kib * limits.head_room_share)
         return used_kib + room_kib + limits.head_room_kib
 

@@ -73,10 +73,20 @@ def _one(
     except libvirt.libvirtError as error:
         LOG.debug("Disks of %s are not counted: %s", domain.name, error)
         return None
+    return _counters(
+        swap[_READ_BYTES],
+        swap[_WRITTEN_BYTES],
+        sum(f[_READ_BYTES] for f in files),
+    )
+
+
+def _counters(
+    swap_read_bytes: int, swap_written_bytes: int, file_read_bytes: int
+) -> DiskCounters:
     return DiskCounters(
-        swap_read_kib=swap[_READ_BYTES] // _BYTES_PER_KIB,
-        swap_written_kib=swap[_WRITTEN_BYTES] // _BYTES_PER_KIB,
-        file_read_kib=sum(f[_READ_BYTES] for f in files) // _BYTES_PER_KIB,
+        swap_read_kib=swap_read_bytes // _BYTES_PER_KIB,
+        swap_written_kib=swap_written_bytes // _BYTES_PER_KIB,
+        file_read_kib=file_read_bytes // _BYTES_PER_KIB,
     )
 
 
@@ -113,12 +123,10 @@ def _of_row(
     try:
         swap = numbers[disks.swap]
         files = [numbers[name] for name in disks.files]
-        return DiskCounters(
-            swap_read_kib=figures[f"block.{swap}.rd.bytes"] // _BYTES_PER_KIB,
-            swap_written_kib=figures[f"block.{swap}.wr.bytes"]
-            // _BYTES_PER_KIB,
-            file_read_kib=sum(figures[f"block.{n}.rd.bytes"] for n in files)
-            // _BYTES_PER_KIB,
+        return _counters(
+            figures[f"block.{swap}.rd.bytes"],
+            figures[f"block.{swap}.wr.bytes"],
+            sum(figures[f"block.{n}.rd.bytes"] for n in files),
         )
     except KeyError:
         # QEMU was busy, or has just lost a disk.

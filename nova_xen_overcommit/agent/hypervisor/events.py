@@ -51,7 +51,9 @@ class DomainEvents:
         self._monotonic_s = monotonic_s
         self._guests: Mapping[str, TrackedGuest] = {}
         self._pace: news.Pace[str] = news.Pace()
-        self._complaint = news.Complaint("Listening to libvirt")
+        self._complaint = news.Complaint(
+            "Listening to libvirt fails, needs are seen at the next tick"
+        )
         self._leaving = threading.Event()
 
     def follow(self, guests: Collection[TrackedGuest]) -> None:

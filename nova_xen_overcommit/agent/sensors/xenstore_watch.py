@@ -43,7 +43,9 @@ class XenstoreWatch:
         self._guests: Mapping[int, TrackedGuest] = {}
         self._watched: set[int] = set()
         self._pace: news.Pace[int] = news.Pace()
-        self._complaint = news.Complaint("Watching xenstore")
+        self._complaint = news.Complaint(
+            "Watching xenstore fails, needs are seen at the next tick"
+        )
         self._leaving = False
         self._changed = os.eventfd(0, os.EFD_NONBLOCK)
 

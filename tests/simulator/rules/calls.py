@@ -112,9 +112,10 @@ def _may_be_given_unheard(call: Call) -> bool:
         return call.ledger.now_s - known.known_s > guests.BOOT_GRACE_S
     words = known.words
     assert words is not None
-    used_kib = words.mem_total_kib - words.mem_available_kib
     settings = call.settings.demand
-    room_kib = used_kib * settings.head_room_share + settings.head_room_kib
+    room_kib = (
+        words.ram_used_kib * settings.head_room_share + settings.head_room_kib
+    )
     return known.starved > 0 or words.mem_available_kib < room_kib
 
 

@@ -95,8 +95,8 @@ def rule_3_need_is_met_in_the_same_pass(done: Pass) -> str:
     for guest in _healthy(done):
         words = done.ledger.record(guest).words
         assert words is not None
-        in_ram_kib = words.mem_total_kib - words.mem_available_kib
-        used_kib = min(guest.flavor_kib, in_ram_kib + words.swap_used_kib)
+        said_kib = words.ram_used_kib + words.swap_used_kib
+        used_kib = min(guest.flavor_kib, said_kib)
         lack_kib = used_kib - done.ledger.final_kib(guest)
         if lack_kib > dead_band_kib:
             return (
