@@ -15,7 +15,7 @@ from tests.lab import dom0, steps
 from tests.lab import guests as lab_guests
 from tests.lab import lab as lab_module
 
-ROUNDS = 5
+ROUNDS = 9
 LOW_MIB = 400
 HIGH_MIB = lab_module.FLAVOR_MIB
 
