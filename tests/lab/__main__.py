@@ -44,6 +44,12 @@ def _self_balloon(arguments: list[str]) -> int:
     return selfballoon.main(arguments)
 
 
+def _probing(arguments: list[str]) -> int:
+    from tests.lab import probing
+
+    return probing.main(arguments)
+
+
 def _demo(arguments: list[str]) -> int:
     from tests.lab import demo
 
@@ -68,6 +74,7 @@ _COMMANDS = {
     "status": _status,
     "down": _down,
     "self-balloon": _self_balloon,
+    "probing": _probing,
     "demo": _demo,
     "check": _check,
     "reaction": _reaction,
