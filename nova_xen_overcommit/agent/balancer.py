@@ -132,8 +132,9 @@ class Balancer:
         short_kib, starved = 0, False
         for guest in self.guests.values():
             lack_kib = guest.short_kib
-            short_kib += lack_kib
-            starved = starved or (lack_kib > 0 and guest.starved)
+            if lack_kib:
+                short_kib += lack_kib
+                starved = starved or guest.starved
         return PassResult(
             host=host,
             short_kib=short_kib,

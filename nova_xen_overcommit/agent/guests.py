@@ -287,7 +287,9 @@ class TrackedGuest:
     @property
     def probed(self) -> outside.Probe | None:
         """What is seen from outside, if that decides about it."""
-        return self.probe if self.silent_from_birth else None
+        if self.probe is None or not self.silent_from_birth:
+            return None
+        return self.probe
 
     @property
     def _silent_in_need(self) -> bool:
