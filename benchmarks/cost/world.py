@@ -15,7 +15,13 @@ from oslo_config import cfg
 
 from benchmarks.cost import guests
 from nova_xen_overcommit import conf as options
-from nova_xen_overcommit.agent import balancer, build, collector, core, reporting
+from nova_xen_overcommit.agent import (
+    balancer,
+    build,
+    collector,
+    core,
+    reporting,
+)
 from nova_xen_overcommit.agent.history import DemandHistory
 from nova_xen_overcommit.agent.hypervisor import libvirt_host
 from nova_xen_overcommit.agent.reservations import Leases

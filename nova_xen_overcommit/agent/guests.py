@@ -139,7 +139,7 @@ class TrackedGuest:
         demand = self.demand
         if domain is not self.domain or sample is not self.sample:
             return False
-        if sample is None or demand is None or not self.speaks:
+        if sample is None or demand is None:
             return False
         if self.held or self.frozen is Limit.HELD:
             return False
