@@ -15,7 +15,13 @@ from oslo_config import cfg
 
 from benchmarks.cost import guests
 from nova_xen_overcommit import conf as options
-from nova_xen_overcommit.agent import balancer, build, core, reporting
+from nova_xen_overcommit.agent import (
+    balancer,
+    build,
+    collector,
+    core,
+    reporting,
+)
 from nova_xen_overcommit.agent.history import DemandHistory
 from nova_xen_overcommit.agent.hypervisor import libvirt_host
 from nova_xen_overcommit.agent.reservations import Leases
@@ -76,6 +82,7 @@ class World:
         self.uuids = {handle.ID(): handle.UUIDString() for handle in handles}
         self.ids = sorted(self.uuids)
         self.agent = _agent(self.connection, self.guests.socket_path)
+        collector.calm()
 
     def speak(self, which: slice = slice(None)) -> None:
         """Let idle guests publish anew, all of them unless told which."""

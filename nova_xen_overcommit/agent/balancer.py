@@ -22,7 +22,7 @@ from nova_xen_overcommit.agent.hypervisor.base import (
 )
 from nova_xen_overcommit.agent.probing import Outside
 from nova_xen_overcommit.agent.reservations import Leases
-from nova_xen_overcommit.agent.sensors.base import GuestRef, Sensor
+from nova_xen_overcommit.agent.sensors.base import Sensor
 from nova_xen_overcommit.agent.settings import Settings
 from nova_xen_overcommit.policy import grants, targets
 from nova_xen_overcommit.policy.limits import Limit
@@ -132,8 +132,9 @@ class Balancer:
         short_kib, starved = 0, False
         for guest in self.guests.values():
             lack_kib = guest.short_kib
-            short_kib += lack_kib
-            starved = starved or (lack_kib > 0 and guest.starved)
+            if lack_kib:
+                short_kib += lack_kib
+                starved = starved or guest.starved
         return PassResult(
             host=host,
             short_kib=short_kib,
@@ -159,10 +160,6 @@ class Balancer:
         return self._steady(memory), now_s
 
     def _read(self, domains: Sequence[Domain]) -> Mapping[str, MemorySample]:
-        refs = [
-            GuestRef(d.uuid, d.name, d.domain_id, d.flavor_kib)
-            for d in domains
-        ]
         samples: dict[str, MemorySample] = {}
         # The first sensor in the list is preferred, so it is read last.
         self._sources = {}
@@ -170,7 +167,7 @@ class Balancer:
         for sensor in reversed(self._sensors):
             name = getattr(sensor, "name", type(sensor).__name__)
             try:
-                found = sensor.read(refs)
+                found = sensor.read(domains)
                 samples.update(found)
                 self._heard.update(getattr(sensor, "heard", ()))
                 self._sources.update(dict.fromkeys(found, name))

@@ -92,6 +92,7 @@ class TrackedGuest:
     status_s: float = 0.0
     heard: bool = False
     probe: outside.Probe | None = None
+    _view: targets.Guest | None = None
 
     @classmethod
     def found(
@@ -124,8 +125,40 @@ class TrackedGuest:
         ``disks`` is what the host counted, where it was asked for that.
         """
         elapsed_s, self.now_s = max(0.0, now_s - self.now_s), now_s
+        if not self._rests(domain, sample):
+            self._take_in(domain, sample, disks, settings)
+        if self.starved:
+            self.starved_s += elapsed_s
+
+    def _rests(self, domain: Domain, sample: MemorySample | None) -> bool:
+        """Whether nothing is new, so that all is as it was judged.
+
+        Most guests rest from one pass to the next: it is their number that
+        a pass costs.
+        """
+        demand = self.demand
+        if domain is not self.domain or sample is not self.sample:
+            return False
+        if sample is None or demand is None:
+            return False
+        if self.held or self.frozen is Limit.HELD:
+            return False
+        return (
+            sample.is_fresh(self.now_s)
+            and demand.actual_kib == domain.actual_kib
+            and self.progress.rests(self.target_kib, domain.actual_kib)
+        )
+
+    def _take_in(
+        self,
+        domain: Domain,
+        sample: MemorySample | None,
+        disks: DiskCounters | None,
+        settings: Settings,
+    ) -> None:
+        self._view = None
         if domain.actual_kib < self.domain.actual_kib - _JITTER_KIB:
-            self.shrank_s = now_s
+            self.shrank_s = self.now_s
         if sample is not None and sample is not self.sample:
             # It may have spoken at any time since the last pass.
             self.felt_kib = max(self.domain.actual_kib, domain.actual_kib)
@@ -139,16 +172,14 @@ class TrackedGuest:
             self.progress,
             self.target_kib,
             domain.actual_kib,
-            now_s,
+            self.now_s,
             settings.progress,
             may_rest_below=self._may_rest_below,
         )
         if self.progress.status is not before:
-            self.status_s = now_s
+            self.status_s = self.now_s
         self._look(disks, settings)
         self._judge()
-        if self.starved:
-            self.starved_s += elapsed_s
 
     def _observe(self, sample: MemorySample, settings: Settings) -> None:
         demand = self.demand
@@ -256,7 +287,9 @@ class TrackedGuest:
     @property
     def probed(self) -> outside.Probe | None:
         """What is seen from outside, if that decides about it."""
-        return self.probe if self.silent_from_birth else None
+        if self.probe is None or not self.silent_from_birth:
+            return None
+        return self.probe
 
     @property
     def _silent_in_need(self) -> bool:
@@ -366,7 +399,16 @@ class TrackedGuest:
         return wish_kib + _CAP_MARK_KIB
 
     def planned(self) -> targets.Guest:
-        """Give the planner's view."""
+        """Give the planner's view; the same one as long as it rests."""
+        view = self._view
+        if view is None or view.target_kib != self.target_kib:
+            view = self._viewed()
+            # A cool-down ends while nothing else changes.
+            cools = view.hold is Limit.COOL_DOWN
+            self._view = None if cools else view
+        return view
+
+    def _viewed(self) -> targets.Guest:
         hold, known = self.hold, self.demand
         # All that a guest wants that moves its own balloon is firm.
         ranked = self.speaks and not self.balloons_itself

@@ -3,7 +3,7 @@
 
 import dataclasses
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from nova_xen_overcommit import report
@@ -54,38 +54,49 @@ class Sums:
         settings: Settings,
     ) -> "Sums":
         """Add up."""
-        running = guests.values()
-        full = [g for g in running if g.in_full(settings.warm_up_s)]
         flying_kib = sum(request.flavor_kib for request in starting)
+        committed_kib = full_kib = flying_kib
+        swap_kib = sum(request.swap_kib for request in starting)
+        demand_kib = idle_kib = reclaimable_kib = left_kib = 0
+        overhead_kib = exempt_kib = ballooned_kib = floors_kib = 0
+        # Once through: there may be thousands, in each pass.
+        for guest in guests.values():
+            domain = guest.domain
+            flavor_kib = domain.flavor_kib
+            committed_kib += flavor_kib
+            if guest.in_full(settings.warm_up_s):
+                full_kib += flavor_kib
+            if domain.exempt:
+                exempt_kib += flavor_kib
+            else:
+                ballooned_kib += flavor_kib
+                floors_kib += guest.floor_kib
+            demand_kib += guest.demand_kib
+            if not guest.frozen:
+                idle_kib += guest.idle_kib
+            reclaimable_kib += guest.could_yield_kib
+            left_kib += guest.left_kib
+            swap_kib += domain.metadata.swap_kib
+            overhead_kib += domain.overhead_kib
         return cls(
-            committed_kib=flying_kib
-            + sum(g.domain.flavor_kib for g in running),
-            floors_kib=sum(_floor_kib(g) for g in running)
+            committed_kib=committed_kib,
+            # Who is never ballooned keeps its flavor.
+            floors_kib=floors_kib
+            + exempt_kib
             + sum(starts.floor_of(r, settings) for r in starting),
-            demand_kib=sum(g.demand_kib for g in running),
-            full_kib=flying_kib + sum(g.domain.flavor_kib for g in full),
-            idle_kib=sum(g.idle_kib for g in running if not g.frozen),
-            reclaimable_kib=sum(g.could_yield_kib for g in running),
-            swap_kib=sum(g.domain.metadata.swap_kib for g in running)
-            + sum(request.swap_kib for request in starting),
-            overhead_kib=sum(g.domain.overhead_kib for g in running),
-            left_kib=sum(g.left_kib for g in running),
-            floor_share=_floor_share(running, settings),
+            demand_kib=demand_kib,
+            full_kib=full_kib,
+            idle_kib=idle_kib,
+            reclaimable_kib=reclaimable_kib,
+            swap_kib=swap_kib,
+            overhead_kib=overhead_kib,
+            left_kib=left_kib,
+            floor_share=(
+                floors_kib / ballooned_kib
+                if ballooned_kib
+                else settings.floor_share
+            ),
         )
-
-
-def _floor_share(running: Iterable[TrackedGuest], settings: Settings) -> float:
-    ballooned = [g for g in running if not g.domain.exempt]
-    if not ballooned:
-        return settings.floor_share
-    floors_kib = sum(g.floor_kib for g in ballooned)
-    return floors_kib / sum(g.domain.flavor_kib for g in ballooned)
-
-
-def _floor_kib(guest: TrackedGuest) -> int:
-    if guest.domain.exempt:
-        return guest.domain.flavor_kib
-    return guest.floor_kib
 
 
 class HostStateWatch:

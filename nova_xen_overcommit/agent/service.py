@@ -13,7 +13,7 @@ from typing import Any
 from oslo_config import cfg
 from oslo_service import service
 
-from nova_xen_overcommit.agent import build, core, server
+from nova_xen_overcommit.agent import build, collector, core, server
 
 LOG = logging.getLogger(__name__)
 
@@ -32,6 +32,7 @@ class AgentService(service.Service):
         """Begin to balance; returns at once."""
         super().start()
         agent = build.make_agent(self._conf)
+        collector.calm()
         options = self._conf.xen_overcommit
         self._listener = server.AgentServer(
             options.agent_socket,

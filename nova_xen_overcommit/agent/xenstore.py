@@ -263,16 +263,17 @@ class _Connection:
                 self._answers[number] = (kind, body)
 
     def _messages(self) -> Iterator[tuple[int, int, bytes]]:
-        while len(self._buffer) >= HEADER.size:
-            kind, number, _tx, length = HEADER.unpack_from(self._buffer)
+        buffer, begins = bytes(self._buffer), 0
+        while len(buffer) >= begins + HEADER.size:
+            kind, number, _tx, length = HEADER.unpack_from(buffer, begins)
             if length > MAX_PAYLOAD_BYTES:
                 raise XenstoreError(f"a message of {length} bytes")
-            end = HEADER.size + length
-            if len(self._buffer) < end:
-                return
-            body = bytes(self._buffer[HEADER.size : end])
-            del self._buffer[:end]
-            yield kind, number, body
+            ends = begins + HEADER.size + length
+            if len(buffer) < ends:
+                break
+            yield kind, number, buffer[begins + HEADER.size : ends]
+            begins = ends
+        del self._buffer[:begins]
 
 
 def _text(text: str) -> bytes:

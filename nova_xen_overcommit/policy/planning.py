@@ -16,7 +16,8 @@ class TargetSettings:
     idle_tax: float = 0.75
 
 
-# A pass makes one for each guest, and frozen ones take twice as long.
+# A pass makes one for each guest of which there is news, and frozen ones
+# take twice as long. It is kept from pass to pass, so nobody may change it.
 @dataclasses.dataclass(slots=True)
 class Guest:
     """A guest as the planner sees it; KiB.
@@ -33,6 +34,9 @@ class Guest:
     of what it used at its highest peak. ``used_kib`` is the part in use.
     ``left_kib`` is what a guest that moves its own balloon has left below
     its target.
+
+    ``need_kib`` is its demand within floor and flavor, ``hoped_need_kib``
+    what it would have if there were memory nobody needs.
     """
 
     uuid: str
@@ -52,16 +56,16 @@ class Guest:
     hoped_kib: int = 0
     firm_kib: int | None = None
     bare_kib: int | None = None
+    need_kib: int = dataclasses.field(init=False)
+    hoped_need_kib: int = dataclasses.field(init=False)
 
-    @property
-    def need_kib(self) -> int:
-        """Demand within floor and flavor."""
-        return min(self.flavor_kib, max(self.floor_kib, self.demand_kib))
+    def __post_init__(self) -> None:
+        self.need_kib = self._bounded_kib(self.demand_kib)
+        hoped_kib = min(self.flavor_kib, self.hoped_kib)
+        self.hoped_need_kib = max(self.need_kib, hoped_kib)
 
-    @property
-    def hoped_need_kib(self) -> int:
-        """What it would have if there were memory nobody needs."""
-        return max(self.need_kib, min(self.flavor_kib, self.hoped_kib))
+    def _bounded_kib(self, kib: int) -> int:
+        return min(self.flavor_kib, max(self.floor_kib, kib))
 
     @property
     def firm_need_kib(self) -> int:

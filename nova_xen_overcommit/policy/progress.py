@@ -66,6 +66,14 @@ class Progress:
         """What the guest will have when it has followed."""
         return self.target_kib + self.offset_kib
 
+    def rests(self, target_kib: int, actual_kib: int) -> bool:
+        """Tell whether it has settled, and nothing is new since then."""
+        return (
+            self.status is Status.SETTLED
+            and target_kib == self.target_kib
+            and actual_kib == self.actual_kib
+        )
+
     @property
     def cooperates(self) -> bool:
         """Whether anything may be expected of the guest."""
@@ -97,9 +105,8 @@ def advance(
     if may_rest_below and actual_kib < before.expected_kib:
         gap_kib = 0
     if gap_kib <= settings.tolerance_kib:
-        settled = before.status is Status.SETTLED
-        if settled and actual_kib == before.actual_kib:
-            # It rests, as most do. Its clock starts when it no longer does.
+        if before.rests(target_kib, actual_kib):
+            # As most do. Its clock starts when it no longer does.
             return before
         return _settled(before, actual_kib, now_s, gap_kib)
     if before.status is Status.SETTLED:

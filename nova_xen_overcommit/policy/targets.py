@@ -68,18 +68,17 @@ class _Level:
     unused: Mapping[str, int]
 
 
-def _level(guests: Sequence[Guest], sizes_kib: Sequence[int]) -> _Level:
+def _level(guests: Sequence[Guest], sizes_kib: Mapping[str, int]) -> _Level:
     lacking_kib, spare, unused = 0, {}, {}
-    for guest, kib in zip(guests, sizes_kib, strict=True):
-        above_kib = guest.target_kib - kib
+    for guest in guests:
+        above_kib = guest.target_kib - sizes_kib[guest.uuid]
         if above_kib > 0 and guest.shrinkable:
             spare[guest.uuid] = above_kib
             if guest.left_kib:
                 unused[guest.uuid] = min(guest.left_kib, above_kib)
         elif above_kib < 0 and guest.growable:
             lacking_kib -= above_kib
-    sizes = {g.uuid: kib for g, kib in zip(guests, sizes_kib, strict=True)}
-    return _Level(sizes, lacking_kib, spare, sum(spare.values()), unused)
+    return _Level(sizes_kib, lacking_kib, spare, sum(spare.values()), unused)
 
 
 def _wishes(
@@ -87,17 +86,17 @@ def _wishes(
 ) -> dict[str, Decision]:
     """Give targets before they are damped: the first rank that fits."""
     asked_kib = host.reserve_kib + host.wanted_kib - host.expected_free_kib
-    hopes = _level(guests, [guest.hoped_need_kib for guest in guests])
+    hopes = _level(guests, {g.uuid: g.hoped_need_kib for g in guests})
     missing_kib = hopes.lacking_kib + asked_kib
     if missing_kib <= hopes.spare_kib:
         taken = _taken(
             hopes.spare, hopes.unused, missing_kib, settings.dead_band_kib
         )
         return _lazily(guests, hopes, hopes, taken, missing_kib)
-    needs = _level(guests, [guest.need_kib for guest in guests])
+    needs = _level(guests, {g.uuid: g.need_kib for g in guests})
     if needs.lacking_kib + asked_kib <= needs.spare_kib:
         return _ranked(guests, needs, hopes, asked_kib, settings)
-    firm = _level(guests, [guest.firm_need_kib for guest in guests])
+    firm = _level(guests, {g.uuid: g.firm_need_kib for g in guests})
     least_kib = host.slack_kib - host.expected_free_kib
     if firm.lacking_kib + least_kib <= firm.spare_kib:
         return _ranked(guests, firm, needs, asked_kib, settings)
@@ -145,8 +144,7 @@ def _between(
     ]
     pool_kib = left_kib + sum(vessel.least_kib for vessel in vessels)
     filled = water_fill(pool_kib, vessels)
-    sizes = [filled.get(g.uuid, level.kib[g.uuid]) for g in guests]
-    return _level(guests, sizes)
+    return _level(guests, {**level.kib, **filled})
 
 
 def _taken_by_rank(

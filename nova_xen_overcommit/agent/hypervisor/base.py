@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from nova_xen_overcommit import exception
+from nova_xen_overcommit.agent.sensors.base import GuestRef
 from nova_xen_overcommit.guest_metadata import GuestMetadata
 from nova_xen_overcommit.policy.traffic import DiskCounters
 
@@ -41,8 +42,8 @@ class Disks:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Domain:
-    """A running guest as the hypervisor sees it.
+class Domain(GuestRef):
+    """A running guest as the hypervisor sees it, and as sensors are told.
 
     ``busy`` says why it must not be touched now (paused, in build,
     migrated, saved …), "" when it may. ``exempt`` says why it is never
@@ -51,10 +52,6 @@ class Domain:
     is None where it isn't known which of them is the swap disk.
     """
 
-    uuid: str
-    name: str
-    domain_id: int
-    flavor_kib: int
     actual_kib: int
     asked_kib: int
     overhead_kib: int

@@ -7,6 +7,7 @@ statistics one call measures all guests; elsewhere each costs one call.
 
 import dataclasses
 import logging
+import operator
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -77,7 +78,7 @@ class Census:
                 {one.domain_id for one in figures}, connection
             )
         self._read_some_again()
-        return sorted(domains, key=lambda domain: domain.uuid)
+        return sorted(domains, key=operator.attrgetter("uuid"))
 
     def handles(
         self, domains: Sequence[base.Domain]

@@ -17,6 +17,7 @@ _MAX_COUNTER = (1 << 63) - 1
 
 _PAIR = r"[a-z][a-z0-9_]{0,31}=-?[0-9]{1,19}"
 _PAIRS = re.compile(f"{_PAIR}(?: {_PAIR})*")
+_NAME_AND_NUMBER = re.compile(r"([^ =]+)=([^ ]+)")
 _NUMBER = re.compile(rb"[0-9]{1,15}")
 _VERSION = 1
 _NEEDED = {
@@ -95,11 +96,11 @@ def _pairs(raw: bytes) -> dict[str, int]:
         text = raw.decode("ascii").strip("\0\n ")
     except UnicodeDecodeError as error:
         raise Implausible("not ASCII") from error
-    words = text.split(" ")
     if _PAIRS.fullmatch(text) is None:
+        words = text.split(" ")
         wrong = next(w for w in words if not re.fullmatch(_PAIR, w))
         raise Implausible(f"{wrong!r:.40} is no figure")
-    pairs = [word.split("=") for word in words]
+    pairs = _NAME_AND_NUMBER.findall(text)
     values = {name: int(number) for name, number in pairs}
     if len(values) < len(pairs):
         raise Implausible("a figure is there twice")

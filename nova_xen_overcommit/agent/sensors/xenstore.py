@@ -36,17 +36,22 @@ class Raw(NamedTuple):
     free: bytes | None = None
 
 
+_NOTHING = Raw(None)
+
+
 @dataclasses.dataclass(slots=True)
 class _Memory:
     """What is remembered of one guest between reads.
 
-    ``raw`` is what was read last, ``mark`` that of the newest write in it;
-    ``sample`` is None until a write was seen to happen, as nobody knows how
-    old the first one found is.
+    ``path`` is where its publisher writes, ``raw`` what was read last and
+    can be true, ``mark`` that of the newest write in it (None: there was
+    none yet); ``sample`` is None until a write was seen to happen, as nobody
+    knows how old the first one found is.
     """
 
-    mark: tuple[int, ...]
-    raw: Raw
+    path: str
+    raw: Raw = _NOTHING
+    mark: tuple[int, ...] | None = None
     sample: MemorySample | None = None
 
 
@@ -72,13 +77,18 @@ class XenstoreSensor:
         :raises XenstoreError: xenstore can't be reached.
         """
         running = [guest for guest in guests if guest.domain_id > 0]
-        self._forget_all_but(running)
+        memories = self._remembered(running)
         fast_s = float(self._context.conf.xen_overcommit.sample_max_age_s)
         samples, heard = {}, set()
-        for guest, raw in self._raw(running):
-            if any(part is not None for part in raw):
+        raws = self._raw(running, memories)
+        for guest, memory, raw in zip(running, memories, raws, strict=True):
+            if raw != _NOTHING:
                 heard.add(guest.uuid)
-            sample = self._sample(guest, raw, fast_s)
+            # Most have written nothing since the last pass.
+            if raw == memory.raw:
+                sample = memory.sample
+            else:
+                sample = self._sample(guest, memory, raw, fast_s)
             if sample is not None:
                 samples[guest.uuid] = sample
         self.heard = frozenset(heard)
@@ -88,36 +98,42 @@ class XenstoreSensor:
         """Close the connection to xenstore."""
         self._store.close()
 
-    def _forget_all_but(self, guests: Sequence[GuestRef]) -> None:
-        keys = {(guest.uuid, guest.domain_id) for guest in guests}
-        self._memories = {k: m for k, m in self._memories.items() if k in keys}
+    def _remembered(self, guests: Sequence[GuestRef]) -> list[_Memory]:
+        """Give what is remembered of these, and forget all others."""
+        before = self._memories
+        self._memories = {}
+        for guest in guests:
+            key = guest.uuid, guest.domain_id
+            memory = before.get(key)
+            if memory is None:
+                memory = _Memory(data_path(guest.domain_id, LINE))
+            self._memories[key] = memory
         self._complaints.forget_all_but({guest.uuid for guest in guests})
+        return list(self._memories.values())
 
     def _raw(
-        self, guests: Sequence[GuestRef]
-    ) -> Iterator[tuple[GuestRef, Raw]]:
+        self, guests: Sequence[GuestRef], memories: Sequence[_Memory]
+    ) -> Iterator[Raw]:
         """Give what each guest wrote last, as far as it is used."""
-        lines = self._values(_paths(guests, LINE))
+        lines = self._values([memory.path for memory in memories])
         slow = [g for g, line in zip(guests, lines, strict=True) if not line]
         others = self._values(_paths(slow, TOTAL) + _paths(slow, FREE))
         totals, frees = iter(others), iter(others[len(slow) :])
-        for guest, line in zip(guests, lines, strict=True):
-            if line:
-                yield guest, Raw(line)
+        for memory, line in zip(memories, lines, strict=True):
+            if not line:
+                yield Raw(line, next(totals), next(frees))
+            elif line == memory.raw.line:
+                yield memory.raw
             else:
-                yield guest, Raw(line, next(totals), next(frees))
+                yield Raw(line)
 
     def _values(self, paths: Sequence[str]) -> list[bytes | None]:
         found = self._store.read_many(paths) if paths else {}
         return [found[path] for path in paths]
 
     def _sample(
-        self, guest: GuestRef, raw: Raw, fast_s: float
+        self, guest: GuestRef, memory: _Memory, raw: Raw, fast_s: float
     ) -> MemorySample | None:
-        key = (guest.uuid, guest.domain_id)
-        memory = self._memories.get(key)
-        if memory is not None and memory.raw == raw:
-            return memory.sample
         try:
             figures = _figures(guest, raw)
         except guest_line.Implausible as reason:
@@ -125,16 +141,13 @@ class XenstoreSensor:
             return None
         if figures is None:
             return None
-        if memory is None:
-            memory = self._memories[key] = _Memory(figures.mark, raw)
-        elif memory.mark != figures.mark:
-            memory.mark = figures.mark
+        if memory.mark is not None and memory.mark != figures.mark:
             memory.sample = dated(
                 figures,
                 self._context.monotonic_s(),
                 SLOW_MAX_AGE_S if raw.line is None else fast_s,
             )
-        memory.raw = raw
+        memory.raw, memory.mark = raw, figures.mark
         return memory.sample
 
 
