@@ -118,8 +118,8 @@ class Stage:
         step_s = self.scenario.step_s
         while self.now_s < self.scenario.seconds - _ROUNDING_S:
             self._happen()
-            self._admit(mover)
             self._pass(mover)
+            self._admit(mover)
             self.host.run(step_s)
             watch(self, step_s)
 

@@ -2,9 +2,10 @@
 """What the other systems' decision rules have in common here.
 
 Only the rule of each is another's; it is written anew from its formula. All
-see the same published figures at the same time and start guests with the
-same least memory. Floors are part of the rule of qmemman and xenballoond;
-the others have ours.
+see the same published figures at the same time, start guests with the same
+least memory, and keep to the same floors: what a guest can't do without is
+the host's choice, and it would be no merit to go below. Where a rule has a
+minimum of its own, that holds too.
 """
 
 import dataclasses

@@ -29,7 +29,8 @@ _STUCK_AFTER_S = 3.0
 
 def _pref_kib(guest: View) -> int:
     used_kib = guest.used_kib + guest.swapped_kib
-    return min(guest.flavor_kib, max(_LEAST_KIB, int(_FACTOR * used_kib)))
+    least_kib = max(_LEAST_KIB, guest.floor_kib)
+    return min(guest.flavor_kib, max(least_kib, int(_FACTOR * used_kib)))
 
 
 class Qmemman:

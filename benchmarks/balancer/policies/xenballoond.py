@@ -3,13 +3,13 @@
 
 target = max(Committed_AS, floor), each second a tenth of the way down and
 all the way up. Nobody on the host decides anything: a guest asks, and gets
-what is free.
+what is free. Its floor is its own minimum by size, above what a kernel of
+today keeps for itself, as ours is.
 """
 
 from collections.abc import Mapping, Sequence
 
 from benchmarks.balancer.policies.base import HostView, View
-from nova_xen_overcommit.policy.floor import xenballoond_floor_kib
 
 _DOWN_PER_TICK = 10
 
@@ -32,8 +32,7 @@ class Xenballoond:
 
 
 def _wish_kib(guest: View) -> int:
-    floor_kib = xenballoond_floor_kib(guest.flavor_kib)
-    goal_kib = max(guest.committed_kib, floor_kib)
+    goal_kib = max(guest.committed_kib, guest.floor_kib)
     gap_kib = goal_kib - guest.actual_kib
     if gap_kib < 0:
         goal_kib = guest.actual_kib + gap_kib // _DOWN_PER_TICK

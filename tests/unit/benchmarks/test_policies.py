@@ -44,8 +44,8 @@ class XenballoondTest(unittest.TestCase):
         found = targets_mib(Xenballoond(), [view(committed=800)], host())
         self.assertEqual({"a": 800}, found)
 
-    def test_its_floor(self) -> None:
-        small = [view(actual=110, committed=20)]
+    def test_not_below_its_floor(self) -> None:
+        small = [view(actual=110, committed=20, floor=110)]
         self.assertEqual({"a": 110}, targets_mib(Xenballoond(), small, host()))
 
 
@@ -76,6 +76,12 @@ class SqueezedTest(unittest.TestCase):
 
 
 class QmemmanTest(unittest.TestCase):
+    def test_a_preference_is_not_below_the_floor(self) -> None:
+        guests = [view("a", 900, used=100, floor=500), view("b", used=600)]
+        # prefs 500 (not 200) and 780, 120 left above them
+        found = targets_mib(Qmemman(), guests, host(free=50))
+        self.assertEqual(547, found["a"])
+
     def test_memory_in_proportion_to_preference(self) -> None:
         guests = [view("a", 700, used=400), view("b", 700, used=200)]
         # prefs 520 and 260, 620 left above them
