@@ -183,9 +183,14 @@ def _check_version(version: Any) -> None:
 
 def _check(report: HostReport) -> None:
     for name in _INTEGERS:
-        _check_integer(name, getattr(report, name))
+        value = getattr(report, name)
+        if type(value) is not int or not 0 <= value <= MAX_MIB:
+            raise exception.InvalidReport(f"{name} is {value!r:.40}")
     for name, most in _NUMBERS.items():
-        _check_number(name, getattr(report, name), most)
+        value = getattr(report, name)
+        # No comparison holds for NaN.
+        if type(value) not in (int, float) or not 0 <= value <= most:
+            raise exception.InvalidReport(f"{name} is {value!r:.40}")
     if type(report.require_guest_swap) is not bool:
         raise exception.InvalidReport("require_guest_swap is no boolean")
     if report.state not in STATES:
@@ -194,14 +199,3 @@ def _check(report: HostReport) -> None:
         raise exception.InvalidReport(f"mode {report.mode!r:.40}")
     if report.usable_mib > report.physical_mib:
         raise exception.InvalidReport("usable_mib exceeds physical_mib")
-
-
-def _check_integer(name: str, value: Any) -> None:
-    if type(value) is not int or not 0 <= value <= MAX_MIB:
-        raise exception.InvalidReport(f"{name} is {value!r:.40}")
-
-
-def _check_number(name: str, value: Any, most: float) -> None:
-    # No comparison holds for NaN.
-    if type(value) not in (int, float) or not 0 <= value <= most:
-        raise exception.InvalidReport(f"{name} is {value!r:.40}")

@@ -53,7 +53,9 @@ def read(host_state: Any, default_reserved_mib: int) -> Reading:
     figures = HostFigures(
         host_state.total_usable_ram_mb,
         host_state.free_ram_mb,
-        _reserved_mib(stats, default_reserved_mib),
+        _reserved_mib(
+            stats, host_state.total_usable_ram_mb, default_reserved_mib
+        ),
         host_state.num_instances,
     )
     found = report_module.read_stats(stats)
@@ -67,11 +69,15 @@ def uuid_of(spec: Any) -> str:
     return str(spec.instance_uuid) if "instance_uuid" in spec else "unknown"
 
 
-def _reserved_mib(stats: Mapping[str, Any], default_mib: int) -> int:
+def _reserved_mib(
+    stats: Mapping[str, Any], total_mib: int, default_mib: int
+) -> int:
     try:
-        return max(0, int(stats[RESERVED_KEY]))
-    except (KeyError, ValueError, TypeError):
+        reserved_mib = int(stats[RESERVED_KEY])
+    except (KeyError, ValueError, TypeError, OverflowError):
         return default_mib
+    # Beyond the total it would hide what was placed since the report.
+    return reserved_mib if 0 <= reserved_mib <= total_mib else default_mib
 
 
 def _extra_specs(flavor: Any) -> Mapping[str, str]:

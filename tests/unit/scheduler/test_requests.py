@@ -80,7 +80,13 @@ class FiguresOfTest(unittest.TestCase):
     def test_hosts_that_dont_say_their_reserved_memory(self) -> None:
         # Given a host that says nothing, or nonsense, of what it reserves
         # Then the scheduler's own option stands in
-        for stats in ({}, {RESERVED_KEY: "much"}):
+        for stats in (
+            {},
+            {RESERVED_KEY: "much"},
+            {RESERVED_KEY: "-1"},
+            {RESERVED_KEY: "4097"},
+            {RESERVED_KEY: float("inf")},
+        ):
             state = nova_objects.host_state()
             state.stats = stats
             with self.subTest(stats=stats):
