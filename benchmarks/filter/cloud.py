@@ -104,6 +104,9 @@ class Cloud(base.ServersTestBase):  # type: ignore[misc]
         paste = pathlib.Path(sys.prefix, "etc", "nova", "api-paste.ini")
         self.flags(api_paste_config=str(paste), group="wsgi")
         super().setUp()
+        # Nobody sends heartbeats, nor reports by himself.
+        self.flags(service_down_time=86400)
+        self.flags(report_max_age_s=3600, group="xen_overcommit")
         self._quiet()
         self.context = nova_context.get_admin_context()
         self.cell_context = nova_context.get_admin_context()
@@ -261,6 +264,12 @@ class Cloud(base.ServersTestBase):  # type: ignore[misc]
             root_gb=10,
             ephemeral_gb=0,
             swap=FLAVOR_MIB,
+            rxtx_factor=1.0,
+            vcpu_weight=0,
+            disabled=False,
+            is_public=True,
+            description=None,
+            projects=[],
             extra_specs=dict(EXTRA_SPECS),
         )
         properties = objects.ImageMetaProps(hw_machine_type="xenpvh")

@@ -13,6 +13,8 @@ from nova.scheduler.filters import numa_topology_filter
 
 from tests.functional import base, test_driver
 
+INSTANCE = "0c1a2b3c-5d6e-4f70-8192-a3b4c5d6e7f8"
+
 
 class RatioTest(test_driver.DriverTestCase):
     """A host of 4096 MiB, 512 reserved, that promises 12288 MiB."""
@@ -90,7 +92,7 @@ class RatioTest(test_driver.DriverTestCase):
             image=objects.ImageMeta(properties=objects.ImageMetaProps()),
             numa_topology=objects.InstanceNUMATopology(cells=[guest]),
             pci_requests=objects.InstancePCIRequests(requests=[]),
-            instance_uuid=None,
+            instance_uuid=INSTANCE,
         )
         found = numa_topology_filter.NUMATopologyFilter().host_passes(
             state, copy.deepcopy(spec)
@@ -108,7 +110,7 @@ class RatioTest(test_driver.DriverTestCase):
     def check_live_migration(self, memory_mib: int) -> Any:
         """Let Nova check the host as a forced live migration's target."""
         instance = objects.Instance(
-            uuid="0c1a2b3c-5d6e-4f70-8192-a3b4c5d6e7f8",
+            uuid=INSTANCE,
             host="elsewhere",
             memory_mb=memory_mib,
         )
