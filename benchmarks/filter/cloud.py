@@ -103,9 +103,9 @@ class Cloud(base.ServersTestBase):  # type: ignore[misc]
         """Start Nova without any nova-compute, and make its hosts."""
         paste = pathlib.Path(sys.prefix, "etc", "nova", "api-paste.ini")
         self.flags(api_paste_config=str(paste), group="wsgi")
-        super().setUp()
         # Nobody sends heartbeats, nor reports by himself.
         self.flags(service_down_time=86400)
+        super().setUp()
         self.flags(report_max_age_s=3600, group="xen_overcommit")
         self._quiet()
         self.context = nova_context.get_admin_context()
