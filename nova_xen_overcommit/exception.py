@@ -12,6 +12,14 @@ class InvalidReport(OvercommitError):
     """A host report is missing, truncated, absurd or of a later version."""
 
 
+class UnreadableReport(InvalidReport):
+    """A host report is no JSON object: it was cut, or never was one."""
+
+
+class NewerReport(InvalidReport):
+    """A host report is of a version later than this side knows."""
+
+
 class InvalidConfiguration(OvercommitError):
     """Options contradict each other; the message names them."""
 

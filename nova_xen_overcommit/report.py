@@ -10,7 +10,6 @@ sizes are MiB, as everywhere in Nova and Placement.
 import dataclasses
 import functools
 import json
-import math
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -24,8 +23,13 @@ RESERVED_KEY = "xen_overcommit_reserved_mb"
 
 # 1 PiB: more than any host has, so a figure above it is garbage.
 MAX_MIB = 1 << 30
-# Nova keeps all stats of a node in one text column of 64 KiB.
-MAX_TEXT_CHARS = 16384
+# The year 5138.
+MAX_TIME_S = 1e11
+# Far above what max_overcommit_ratio can be.
+MAX_RATIO = 1000.0
+# A report has less than 1,024. Nova keeps all stats of a node in one text
+# column of 64 KiB.
+MAX_TEXT_CHARS = 4096
 
 NORMAL = "normal"
 RECLAIMING = "reclaiming"
@@ -85,16 +89,11 @@ class HostReport:
         :raises InvalidReport: the version is later, a field is missing, of
             a wrong type or out of range.
         """
-        version = values.get("version")
-        if type(version) is not int or version != VERSION:
-            raise exception.InvalidReport(
-                f"version {version!r:.40}, this side knows {VERSION}"
-            )
-        names = [field.name for field in dataclasses.fields(cls)]
-        missing = [name for name in names if name not in values]
+        _check_version(values.get("version"))
+        missing = [name for name in _NAMES if name not in values]
         if missing:
             raise exception.InvalidReport(f"no field {', '.join(missing)}")
-        return cls(**{name: values[name] for name in names})
+        return cls(**{name: values[name] for name in _NAMES})
 
     def to_dict(self) -> dict[str, Any]:
         """Give plain values, ready for JSON."""
@@ -111,12 +110,11 @@ class HostReport:
 
         :raises InvalidReport: there is one, but it can't be believed.
         """
-        text = stats.get(STATS_KEY) if stats else None
-        if text is None or text == "":
-            return None
-        if not isinstance(text, str) or len(text) > MAX_TEXT_CHARS:
-            raise exception.InvalidReport("not a text of a report's length")
-        return _parse(text)
+        found = read_stats(stats) if stats else None
+        if isinstance(found, exception.InvalidReport):
+            # Not the cached one: raising it would hang frames on it.
+            raise type(found)(str(found))
+        return found
 
     def age_s(self, now_s: float) -> float:
         """Give the report's age at the wall clock ``now_s``, in seconds.
@@ -126,26 +124,73 @@ class HostReport:
         return now_s - self.time_s
 
 
-@functools.lru_cache(maxsize=4096)
-def _parse(text: str) -> HostReport:
-    # The same text is read once per request and host: a scheduler with
-    # 1,000 hosts must not parse it again as long as it doesn't change.
+# What is checked how, found out once.
+_FIELDS = dataclasses.fields(HostReport)
+_NAMES = tuple(field.name for field in _FIELDS)
+_INTEGERS = tuple(field.name for field in _FIELDS if field.type is int)
+_NUMBERS = {
+    "time_s": MAX_TIME_S,
+    "max_ratio": MAX_RATIO,
+    "floor_share": 1.0,
+    "start_share": 1.0,
+}
+
+
+def read_stats(
+    stats: Mapping[str, Any],
+) -> HostReport | exception.InvalidReport | None:
+    """Read ``HostState.stats`` as :meth:`HostReport.from_stats`.
+
+    What is wrong with a report is given, not raised: a scheduler reads the
+    same text once per request and host, and must not be slow on bad ones.
+    """
+    text = stats.get(STATS_KEY)
+    if text is None or text == "":
+        return None
+    if not isinstance(text, str) or len(text) > MAX_TEXT_CHARS:
+        return exception.UnreadableReport("not a text of a report's length")
+    return _read(text)
+
+
+# Safe under threads and greenlets, as it is one call into C. Hosts send a
+# new text once a minute; those that are gone are pushed out.
+@functools.lru_cache(maxsize=8192)
+def _read(text: str) -> HostReport | exception.InvalidReport:
+    try:
+        return HostReport.from_dict(_parse(text))
+    except exception.InvalidReport as error:
+        # Without the frames that led here, which would be kept with it.
+        return error.with_traceback(None)
+
+
+def _parse(text: str) -> dict[str, Any]:
     try:
         values = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise exception.InvalidReport(f"not JSON: {error}") from error
+        raise exception.UnreadableReport(f"not JSON: {error}") from None
     if not isinstance(values, dict):
-        raise exception.InvalidReport("not a JSON object")
-    return HostReport.from_dict(values)
+        raise exception.UnreadableReport("not a JSON object")
+    return values
+
+
+def _check_version(version: Any) -> None:
+    if type(version) is int and version == VERSION:
+        return
+    newer = type(version) is int and version > VERSION
+    kind = exception.NewerReport if newer else exception.InvalidReport
+    raise kind(f"version {version!r:.40}, this side knows {VERSION}")
 
 
 def _check(report: HostReport) -> None:
-    for field in dataclasses.fields(report):
-        value = getattr(report, field.name)
-        if field.name.endswith("_mib") or field.type is int:
-            _check_integer(field.name, value)
-        elif field.type is float:
-            _check_number(field.name, value)
+    for name in _INTEGERS:
+        value = getattr(report, name)
+        if type(value) is not int or not 0 <= value <= MAX_MIB:
+            raise exception.InvalidReport(f"{name} is {value!r:.40}")
+    for name, most in _NUMBERS.items():
+        value = getattr(report, name)
+        # No comparison holds for NaN.
+        if type(value) not in (int, float) or not 0 <= value <= most:
+            raise exception.InvalidReport(f"{name} is {value!r:.40}")
     if type(report.require_guest_swap) is not bool:
         raise exception.InvalidReport("require_guest_swap is no boolean")
     if report.state not in STATES:
@@ -154,14 +199,3 @@ def _check(report: HostReport) -> None:
         raise exception.InvalidReport(f"mode {report.mode!r:.40}")
     if report.usable_mib > report.physical_mib:
         raise exception.InvalidReport("usable_mib exceeds physical_mib")
-
-
-def _check_integer(name: str, value: Any) -> None:
-    if type(value) is not int or not 0 <= value <= MAX_MIB:
-        raise exception.InvalidReport(f"{name} is {value!r:.40}")
-
-
-def _check_number(name: str, value: Any) -> None:
-    number = type(value) in (int, float) and math.isfinite(value)
-    if not number or value < 0:
-        raise exception.InvalidReport(f"{name} is {value!r:.40}")

@@ -5,16 +5,56 @@ No I/O, no clock, no options, no Nova. Sizes are MiB.
 """
 
 import dataclasses
+import enum
+import functools
+from typing import Any, NamedTuple
 
+from nova_xen_overcommit import exception
 from nova_xen_overcommit import report as report_module
 from nova_xen_overcommit.policy import floor
 from nova_xen_overcommit.report import HostReport
 
 _KIB = 1024
-_NO_REPORT = "it has no report"
 # A start may spend the reserve, but not the hypervisor's slack in it. The
 # report doesn't say the slack; by default it is this part of the reserve.
 _SLACK_PART = 8
+
+
+class Reason(enum.StrEnum):
+    """Why a host is refused, by a name that stays.
+
+    The first group says why only physical memory counted, of which there
+    was too little; the second what else lacked.
+    """
+
+    NO_REPORT = "no_report"
+    OLD_REPORT = "old_report"
+    CLOCK_AHEAD = "clock_ahead"
+    NEWER_VERSION = "newer_version"
+    UNREADABLE = "unreadable"
+    ABSURD = "absurd"
+    ONLY_BALANCES = "only_balances"
+
+    PRESSURE = "pressure"
+    PROMISE = "promise"
+    GUEST_SWAP = "guest_swap"
+    FLOORS = "floors"
+    START = "start"
+
+
+class Why(NamedTuple):
+    """A reason and its figures, worded only where somebody reads it."""
+
+    reason: Reason
+    words: str
+    figures: tuple[Any, ...] = ()
+
+    def __str__(self) -> str:
+        return self.words % self.figures
+
+
+NO_REPORT = Why(Reason.NO_REPORT, "it has no report")
+_ONLY_BALANCES = Why(Reason.ONLY_BALANCES, "it only balances")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -31,8 +71,7 @@ class Request:
     overcommit: bool = True
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class HostFigures:
+class HostFigures(NamedTuple):
     """What Nova counts for a host, claims up to this moment included.
 
     ``free_mib`` is total less reserved less the flavors of all instances,
@@ -58,22 +97,12 @@ class Limits:
     clock_skew_s: float
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Verdict:
-    """Whether a host passes; why not, where it doesn't."""
-
-    passes: bool
-    reason: str = ""
-
-
-PASSES = Verdict(True)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Claims:
+class Claims(NamedTuple):
     """What Nova has placed on a host that its report doesn't know of.
 
-    Shut-off instances are among them: they may be started at any time.
+    Shut-off instances are among them: they may be started at any time. So
+    is the old flavor of an instance that is resized on its own host, until
+    that is confirmed.
     """
 
     memory_mib: int
@@ -82,9 +111,9 @@ class Claims:
     @classmethod
     def since(cls, report: HostReport, host: HostFigures) -> "Claims":
         """Give what Nova counts beyond what the report counts."""
-        memory_mib = max(0, host.flavors_mib - report.committed_mib)
-        if not memory_mib:
-            return cls(0, 0)
+        memory_mib = host.flavors_mib - report.committed_mib
+        if memory_mib <= 0:
+            return _NO_CLAIMS
         guests = max(1, host.instances - report.guests)
         return cls(memory_mib, min(guests, memory_mib))
 
@@ -95,22 +124,50 @@ class Claims:
         """
         if not self.guests:
             return 0, 0
-        mean = Request(-(-self.memory_mib // self.guests))
-        floor_mib, start_mib = _least_mib(mean, report)
+        mean_mib = -(-self.memory_mib // self.guests)
+        floor_mib, start_mib = _least_mib(
+            mean_mib, 0, report.floor_share, report.start_share
+        )
         return self.guests * floor_mib, self.guests * start_mib
 
 
-def trouble_of(report: HostReport, now_s: float, limits: Limits) -> str:
-    """Say why a report can't be believed any more; empty when it can.
+_NO_CLAIMS = Claims(0, 0)
+
+
+def why_invalid(error: exception.InvalidReport) -> Why:
+    """Say why a report that can't be read is not believed."""
+    reason = Reason.ABSURD
+    if isinstance(error, exception.NewerReport):
+        reason = Reason.NEWER_VERSION
+    elif isinstance(error, exception.UnreadableReport):
+        reason = Reason.UNREADABLE
+    return Why(reason, "its report is not valid (%s)", (error,))
+
+
+def doubt_of(
+    report: HostReport, host: HostFigures, now_s: float, limits: Limits
+) -> Why | None:
+    """Say why a valid report can't be believed; None when it can.
 
     ``now_s`` is the wall clock in seconds since the epoch.
     """
-    age_s = report.age_s(now_s)
+    age_s = now_s - report.time_s
     if age_s > limits.max_age_s:
-        return f"its report is {age_s:.0f} s old"
+        return Why(Reason.OLD_REPORT, "its report is %.0f s old", (age_s,))
     if age_s < -limits.clock_skew_s:
-        return f"its report is {-age_s:.0f} s ahead of this clock"
-    return ""
+        return Why(
+            Reason.CLOCK_AHEAD,
+            "its report is %.0f s ahead of this clock",
+            (-age_s,),
+        )
+    most_mib = max(report.usable_mib, report.free_mib, report.reclaimable_mib)
+    if most_mib > host.total_mib:
+        return Why(
+            Reason.ABSURD,
+            "its report speaks of %d MiB, but it has %d MiB",
+            (most_mib, host.total_mib),
+        )
+    return None
 
 
 def decide(
@@ -119,21 +176,21 @@ def decide(
     host: HostFigures,
     now_s: float,
     limits: Limits,
-    why_no_report: str = _NO_REPORT,
-) -> Verdict:
-    """Tell whether a host may take ``request``.
+    why_no_report: Why = NO_REPORT,
+) -> Why | None:
+    """Tell why a host may not take ``request``; None where it may.
 
     Without a believable report only what is physically there counts. In
     observe mode Nova's own rules hold, so everything passes.
     """
     if report is None:
         return _physical(request, host.free_mib, why_no_report)
-    trouble = trouble_of(report, now_s, limits)
-    if trouble:
-        return _physical(request, _unused_mib(report, host), trouble)
+    doubt = doubt_of(report, host, now_s, limits)
+    if doubt is not None:
+        return _physical(request, _unused_mib(report, host), doubt)
     mode = report.mode
     if mode == "observe":
-        return PASSES
+        return None
     claims = Claims.since(report, host)
     if mode == "balance":
         return _balanced(report, request, host, claims)
@@ -152,38 +209,39 @@ def room_mib(report: HostReport, host: HostFigures) -> int:
 
 def _balanced(
     report: HostReport, request: Request, host: HostFigures, claims: Claims
-) -> Verdict:
-    verdict = _physical(request, _unused_mib(report, host), "it only balances")
-    if not verdict.passes:
-        return verdict
-    floor_mib, _start_mib = _least_mib(request, report)
+) -> Why | None:
+    unused_mib = _unused_mib(report, host)
+    why = _physical(request, unused_mib, _ONLY_BALANCES)
+    if why is not None:
+        return why
+    floor_mib, _start_mib = _least_of(request, report)
     flying_mib, _starts_mib = claims.least_mib(report)
-    return _floors(report, floor_mib, flying_mib) or PASSES
+    return _floors(report, floor_mib, flying_mib)
 
 
 def _overcommitted(
     report: HostReport, request: Request, claims: Claims
-) -> Verdict:
+) -> Why | None:
     if report.state in (report_module.PRESSURE, report_module.EMERGENCY):
-        return Verdict(False, f"its state is {report.state}")
-    floor_mib, start_mib = _least_mib(request, report)
+        return Why(Reason.PRESSURE, "its state is %s", (report.state,))
+    floor_mib, start_mib = _least_of(request, report)
     flying_floors_mib, flying_starts_mib = claims.least_mib(report)
     return (
         _promise(report, request, claims)
         or _guest_swap(report, request, claims)
         or _floors(report, floor_mib, flying_floors_mib)
         or _start(report, start_mib, flying_starts_mib)
-        or PASSES
     )
 
 
-def _physical(request: Request, unused_mib: int, why: str) -> Verdict:
+def _physical(request: Request, unused_mib: int, why: Why) -> Why | None:
     if request.memory_mib <= unused_mib:
-        return PASSES
-    return Verdict(
-        False,
-        f"{why}, so only physical memory counts: asked for "
-        f"{request.memory_mib} MiB, {unused_mib} MiB not yet given away",
+        return None
+    return Why(
+        why.reason,
+        f"{why.words}, so only physical memory counts: asked for "
+        "%d MiB, %d MiB not yet given away",
+        (*why.figures, request.memory_mib, unused_mib),
     )
 
 
@@ -194,69 +252,85 @@ def _unused_mib(report: HostReport, host: HostFigures) -> int:
 
 def _promise(
     report: HostReport, request: Request, claims: Claims
-) -> Verdict | None:
+) -> Why | None:
     bound_mib = int(report.usable_mib * report.max_ratio)
     promise_mib = min(report.promise_mib, max(bound_mib, report.committed_mib))
     placed_mib = report.committed_mib + claims.memory_mib
     if placed_mib + request.memory_mib <= promise_mib:
         return None
-    return Verdict(
-        False,
-        f"it promises {promise_mib} MiB: {placed_mib} MiB are placed, "
-        f"asked for {request.memory_mib} MiB",
+    return Why(
+        Reason.PROMISE,
+        "it promises %d MiB: %d MiB are placed, asked for %d MiB",
+        (promise_mib, placed_mib, request.memory_mib),
     )
 
 
 def _guest_swap(
     report: HostReport, request: Request, claims: Claims
-) -> Verdict | None:
+) -> Why | None:
     if not report.require_guest_swap:
         return None
     flavors_mib = report.committed_mib + claims.memory_mib + request.memory_mib
     backed_mib = report.usable_mib + report.swap_mib + request.swap_mib
     if flavors_mib <= backed_mib:
         return None
-    return Verdict(
-        False,
-        f"flavors would be {flavors_mib} MiB, more than its memory and "
-        f"all guests' swap, {backed_mib} MiB",
+    return Why(
+        Reason.GUEST_SWAP,
+        "flavors would be %d MiB, more than its memory and all guests' "
+        "swap, %d MiB",
+        (flavors_mib, backed_mib),
     )
 
 
-def _floors(
-    report: HostReport, floor_mib: int, flying_mib: int
-) -> Verdict | None:
+def _floors(report: HostReport, floor_mib: int, flying_mib: int) -> Why | None:
     floors_mib = report.floors_mib + flying_mib + floor_mib
     if floors_mib + report.reserve_mib <= report.usable_mib:
         return None
-    return Verdict(
-        False,
-        f"floors would be {floors_mib} MiB, with the reserve of "
-        f"{report.reserve_mib} MiB more than its {report.usable_mib} MiB",
+    return Why(
+        Reason.FLOORS,
+        "floors would be %d MiB, with the reserve of %d MiB more than its "
+        "%d MiB",
+        (floors_mib, report.reserve_mib, report.usable_mib),
     )
 
 
-def _start(
-    report: HostReport, start_mib: int, flying_mib: int
-) -> Verdict | None:
+def _start(report: HostReport, start_mib: int, flying_mib: int) -> Why | None:
     slack_mib = report.reserve_mib // _SLACK_PART
     reachable_mib = report.free_mib + report.reclaimable_mib - slack_mib
     if flying_mib + start_mib <= reachable_mib:
         return None
-    return Verdict(
-        False,
-        f"a start needs {start_mib} MiB and those under way {flying_mib} "
-        f"MiB, but only {reachable_mib} MiB are free or can be freed",
+    return Why(
+        Reason.START,
+        "a start needs %d MiB and those under way %d MiB, but only %d MiB "
+        "are free or can be freed",
+        (start_mib, flying_mib, reachable_mib),
     )
 
 
-def _least_mib(request: Request, report: HostReport) -> tuple[int, int]:
+def _least_of(request: Request, report: HostReport) -> tuple[int, int]:
     """Give a guest's floor and the least it starts with."""
     if not request.overcommit:
         return request.memory_mib, request.memory_mib
-    flavor_kib = request.memory_mib * _KIB
-    floor_kib = floor.floor_kib(
-        flavor_kib, report.floor_share, request.floor_mib * _KIB
+    return _least_mib(
+        request.memory_mib,
+        request.floor_mib,
+        report.floor_share,
+        report.start_share,
     )
-    start_kib = floor.start_kib(flavor_kib, floor_kib, report.start_share)
+
+
+@functools.lru_cache(maxsize=1024)
+def _least_mib(
+    flavor_mib: int,
+    asked_floor_mib: int,
+    floor_share: float,
+    start_share: float,
+) -> tuple[int, int]:
+    # Most hosts of a cloud have the same shares, and are asked for few
+    # flavors.
+    flavor_kib = flavor_mib * _KIB
+    floor_kib = floor.floor_kib(
+        flavor_kib, floor_share, asked_floor_mib * _KIB
+    )
+    start_kib = floor.start_kib(flavor_kib, floor_kib, start_share)
     return -(-floor_kib // _KIB), -(-start_kib // _KIB)

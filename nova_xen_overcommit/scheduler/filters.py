@@ -10,7 +10,7 @@ from nova.scheduler import filters, utils
 from oslo_log import log as logging
 
 from nova_xen_overcommit import conf, exception
-from nova_xen_overcommit.scheduler import admission, requests
+from nova_xen_overcommit.scheduler import admission, requests, tally
 
 CONF = nova.conf.CONF
 LOG = logging.getLogger(__name__)
@@ -29,8 +29,8 @@ def limits_of(options: Any) -> admission.Limits:
 class XenOvercommitFilter(filters.BaseHostFilter):
     """Passes hosts that can take the instance by their newest report.
 
-    Stateless, reads nothing but host state and request. A rebuild stays
-    where it is and is never asked about.
+    Reads nothing but host state and request, and keeps nothing but
+    counters. A rebuild stays where it is and is never asked about.
     """
 
     RUN_ON_REBUILD = False
@@ -39,6 +39,7 @@ class XenOvercommitFilter(filters.BaseHostFilter):
         super().__init__()
         # Made when the scheduler starts: wrong values end it then.
         conf.check(CONF)
+        tally.register()
         self._wall_clock_s = wall_clock_s
 
     def filter_all(
@@ -49,51 +50,89 @@ class XenOvercommitFilter(filters.BaseHostFilter):
             yield from filter_obj_list
             return
         question = self._question(spec_obj)
-        if question is not None:
-            for host_state in filter_obj_list:
-                if question.passes(host_state):
-                    yield host_state
+        if question is None:
+            return
+        for host_state in filter_obj_list:
+            if question.passes(host_state):
+                yield host_state
+        question.end()
 
     def host_passes(self, host_state: Any, spec_obj: Any) -> bool:
         """Tell whether one host passes."""
         question = self._question(spec_obj)
-        return question is not None and question.passes(host_state)
+        if question is None:
+            return False
+        passes = question.passes(host_state)
+        question.end()
+        return passes
 
     def _question(self, spec_obj: Any) -> "Question | None":
         try:
             request = requests.request_of(spec_obj)
         except exception.InvalidConfiguration as error:
             LOG.warning(
-                "No host passes for flavor %s: %s",
+                "No host passes for instance %s of flavor %s: %s",
+                requests.uuid_of(spec_obj),
                 spec_obj.flavor.name,
                 error,
             )
             return None
-        return Question(request, self._wall_clock_s(), CONF)
+        uuid = requests.uuid_of(spec_obj)
+        return Question(request, uuid, self._wall_clock_s(), CONF)
 
 
 class Question:
     """One request, put to one host after the other."""
 
     def __init__(
-        self, request: admission.Request, now_s: float, options: Any
+        self,
+        request: admission.Request,
+        instance_uuid: str,
+        now_s: float,
+        options: Any,
     ) -> None:
         self._request = request
+        self._instance_uuid = instance_uuid
         self._now_s = now_s
         self._limits = limits_of(options.xen_overcommit)
         self._reserved_mib = options.reserved_host_memory_mb
+        self._tally = tally.Tally()
 
     def passes(self, host_state: Any) -> bool:
         """Tell whether the host passes; say at debug level why not."""
-        report, why_no_report = requests.report_of(host_state)
-        verdict = admission.decide(
+        self._tally.hosts += 1
+        host, report, why_no_report = requests.read(
+            host_state, self._reserved_mib
+        )
+        why = admission.decide(
             report,
             self._request,
-            requests.figures_of(host_state, self._reserved_mib),
+            host,
             self._now_s,
             self._limits,
             why_no_report,
         )
-        if not verdict.passes:
-            LOG.debug("Host %s refused: %s", host_state.host, verdict.reason)
-        return verdict.passes
+        if why is None:
+            return True
+        self._tally.refuse(host_state.host, why.reason)
+        LOG.debug(
+            "Host %s refused for instance %s: %s: %s",
+            host_state.host,
+            self._instance_uuid,
+            why.reason,
+            why,
+        )
+        return False
+
+    def end(self) -> None:
+        """Count what was refused, and say it in one line if any was."""
+        tally.TOTALS.add(self._tally)
+        counts = self._tally.counts
+        if counts:
+            LOG.info(
+                "Refused %d of %d host(s) for instance %s: %s",
+                sum(counts.values()),
+                self._tally.hosts,
+                self._instance_uuid,
+                self._tally,
+            )

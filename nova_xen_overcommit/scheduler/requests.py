@@ -5,11 +5,13 @@ Nova's objects are duck-typed here, so that nothing of Nova is imported.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from nova_xen_overcommit import exception, extra_specs
+from nova_xen_overcommit import report as report_module
 from nova_xen_overcommit.report import RESERVED_KEY, HostReport
-from nova_xen_overcommit.scheduler.admission import HostFigures, Request
+from nova_xen_overcommit.scheduler import admission
+from nova_xen_overcommit.scheduler.admission import HostFigures, Request, Why
 
 
 def request_of(spec: Any) -> Request:
@@ -32,39 +34,50 @@ def request_of(spec: Any) -> Request:
     )
 
 
-def figures_of(host_state: Any, default_reserved_mib: int) -> HostFigures:
+class Reading(NamedTuple):
+    """What one host says: ``report`` is None where ``why_not`` says why."""
+
+    figures: HostFigures
+    report: HostReport | None
+    why_not: Why
+
+
+def read(host_state: Any, default_reserved_mib: int) -> Reading:
     """Read a ``HostState``.
 
     ``default_reserved_mib`` stands in where the host doesn't say what it
     reserves.
     """
-    return HostFigures(
-        total_mib=host_state.total_usable_ram_mb,
-        free_mib=host_state.free_ram_mb,
-        reserved_mib=_reserved_mib(stats_of(host_state), default_reserved_mib),
-        instances=host_state.num_instances,
+    # A host that was never updated has no stats.
+    stats: Mapping[str, Any] = getattr(host_state, "stats", None) or {}
+    figures = HostFigures(
+        host_state.total_usable_ram_mb,
+        host_state.free_ram_mb,
+        _reserved_mib(
+            stats, host_state.total_usable_ram_mb, default_reserved_mib
+        ),
+        host_state.num_instances,
     )
+    found = report_module.read_stats(stats)
+    if isinstance(found, exception.InvalidReport):
+        return Reading(figures, None, admission.why_invalid(found))
+    return Reading(figures, found, admission.NO_REPORT)
 
 
-def stats_of(host_state: Any) -> Mapping[str, Any]:
-    """Give a host's stats; a host that was never updated has none."""
-    return getattr(host_state, "stats", None) or {}
+def uuid_of(spec: Any) -> str:
+    """Give the UUID of the instance that a ``RequestSpec`` is about."""
+    return str(spec.instance_uuid) if "instance_uuid" in spec else "unknown"
 
 
-def report_of(host_state: Any) -> tuple[HostReport | None, str]:
-    """Give a host's report, or None and why there is none."""
+def _reserved_mib(
+    stats: Mapping[str, Any], total_mib: int, default_mib: int
+) -> int:
     try:
-        report = HostReport.from_stats(stats_of(host_state))
-    except exception.InvalidReport as error:
-        return None, f"its report is not valid ({error})"
-    return report, "" if report else "it has no report"
-
-
-def _reserved_mib(stats: Mapping[str, Any], default_mib: int) -> int:
-    try:
-        return max(0, int(stats[RESERVED_KEY]))
-    except (KeyError, ValueError, TypeError):
+        reserved_mib = int(stats[RESERVED_KEY])
+    except (KeyError, ValueError, TypeError, OverflowError):
         return default_mib
+    # Beyond the total it would hide what was placed since the report.
+    return reserved_mib if 0 <= reserved_mib <= total_mib else default_mib
 
 
 def _extra_specs(flavor: Any) -> Mapping[str, str]:

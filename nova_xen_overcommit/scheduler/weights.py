@@ -56,7 +56,8 @@ class XenOvercommitWeigher(weights.BaseHostWeigher):
 
     def _weigh(self, host_states: Sequence[Any]) -> list[float]:
         now_s = self._wall_clock_s()
-        rooms = [_room_mib(host_state, now_s) for host_state in host_states]
+        limits = limits_of(CONF.xen_overcommit)
+        rooms = [_room_mib(state, now_s, limits) for state in host_states]
         known = [room for room in rooms if room is not None]
         return [
             self._last(host_state, known) if room is None else room
@@ -69,10 +70,12 @@ class XenOvercommitWeigher(weights.BaseHostWeigher):
         return min(known, default=0.0) - 1.0
 
 
-def _room_mib(host_state: Any, now_s: float) -> float | None:
-    report, _why_no_report = requests.report_of(host_state)
-    limits = limits_of(CONF.xen_overcommit)
-    if not report or admission.trouble_of(report, now_s, limits):
+def _room_mib(
+    host_state: Any, now_s: float, limits: admission.Limits
+) -> float | None:
+    figures, report, _why = requests.read(
+        host_state, CONF.reserved_host_memory_mb
+    )
+    if not report or admission.doubt_of(report, figures, now_s, limits):
         return None
-    figures = requests.figures_of(host_state, CONF.reserved_host_memory_mb)
     return float(admission.room_mib(report, figures))

@@ -51,6 +51,19 @@ def wanted_mib(
     return max(0, min(span_mib, report.usable_mib))
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Decision:
+    """MEMORY_MB's allocation ratio.
+
+    ``wanted_mib`` is the capacity that we would promise, None where Nova's
+    own ratio stays; ``cut`` tells that the configured ratio is below it.
+    """
+
+    ratio: float
+    wanted_mib: int | None = None
+    cut: bool = False
+
+
 def allocation_ratio(
     mode: str,
     total_mib: int,
@@ -58,15 +71,18 @@ def allocation_ratio(
     report: report_module.HostReport | None,
     usable_mib: int,
     ratios: Ratios,
-) -> float:
-    """Give MEMORY_MB's allocation ratio.
+) -> Decision:
+    """Decide on MEMORY_MB's allocation ratio.
 
-    In observe mode the one that Nova gives a fresh host, so that leaving
-    overcommit is safe; otherwise what :func:`wanted_mib` says, with a
-    configured ratio as upper bound.
+    In observe mode it is the one that Nova gives a fresh host, so that
+    leaving overcommit is safe; otherwise what :func:`wanted_mib` says, with
+    a configured ratio as upper bound.
     """
     if effective_mode(mode, report) == OBSERVE or total_mib <= reserved_mib:
-        return ratios.stock
+        return Decision(ratios.stock)
     wanted = wanted_mib(mode, total_mib - reserved_mib, report, usable_mib)
     ratio = inventory.ratio_for(total_mib, reserved_mib, wanted)
-    return min(ratio, ratios.configured) if ratios.configured else ratio
+    configured = ratios.configured
+    if configured and configured < ratio:
+        return Decision(configured, wanted, cut=True)
+    return Decision(ratio, wanted)

@@ -16,6 +16,7 @@ from oslo_log import log as logging
 from nova_xen_overcommit import conf, report
 from nova_xen_overcommit.agent import client, protocol
 from nova_xen_overcommit.virt import (
+    compute_node,
     facts,
     guest_element,
     guest_xml,
@@ -95,6 +96,11 @@ class XenOvercommitDriver(libvirt_driver.LibvirtDriver):
                 inventory[_MEMORY_MB], self._platform.usable_mib(reserved_mib)
             )
             provider_tree.update_inventory(nodename, inventory)
+            compute_node.set_ram_ratio(
+                self.virtapi,
+                nodename,
+                inventory[_MEMORY_MB]["allocation_ratio"],
+            )
 
     # What a guest is made of.
 

@@ -2,13 +2,15 @@
 """MEMORY_MB in Placement's arithmetic; pure.
 
 Placement computes ``capacity = (total - reserved) * allocation_ratio`` with
-floating point, in Python (then cut to an integer) and in SQL (then not cut).
-The ratio is kept in a FLOAT column, which MySQL gives back with six
-significant digits. A ratio that is to stand for a number of MiB must survive
-all of that.
+floating point, in Python (cut to an integer for what it shows, not cut where
+it checks an allocation) and in SQL (not cut). PostgreSQL and SQLite keep the
+ratio as it is given; MySQL and MariaDB keep it in a FLOAT, compute with it in
+single precision, and give it back with six significant digits. A ratio that
+is to stand for a number of MiB must survive all of that.
 """
 
 import math
+import struct
 
 # Six digits are what survives MySQL's FLOAT.
 _DIGITS = 6
@@ -17,9 +19,26 @@ _DIGITS = 6
 _HALF = 0.5
 
 
+def stored(ratio: float) -> tuple[float, float, float]:
+    """Give all that a database may make of a ratio.
+
+    As it is; MySQL's FLOAT, as SQL computes with it; and the same as a
+    client reads it.
+    """
+    (single,) = struct.unpack("f", struct.pack("f", ratio))
+    return ratio, single, float(f"{single:.{_DIGITS}g}")
+
+
 def capacity_mib(total_mib: int, reserved_mib: int, ratio: float) -> int:
     """Give the capacity that Placement sees."""
     return int((total_mib - reserved_mib) * ratio)
+
+
+def most_mib(total_mib: int, reserved_mib: int, ratio: float) -> int:
+    """Give the largest capacity that Placement can see, on any database."""
+    return max(
+        capacity_mib(total_mib, reserved_mib, kept) for kept in stored(ratio)
+    )
 
 
 def ratio_for(total_mib: int, reserved_mib: int, wanted_mib: int) -> float:
@@ -37,16 +56,19 @@ def ratio_for(total_mib: int, reserved_mib: int, wanted_mib: int) -> float:
             f"no ratio gives {wanted_mib} MiB of {total_mib} MiB less "
             f"{reserved_mib} MiB reserved"
         )
-    ratio = _floor_digits((wanted_mib + _HALF) / span_mib)
-    # Guards sizes beyond 2**52 MiB and the like, where _HALF vanishes.
-    while capacity_mib(total_mib, reserved_mib, ratio) > wanted_mib:
-        ratio = math.nextafter(ratio, 0.0)
+    exponent, digits = _floor_digits((wanted_mib + _HALF) / span_mib)
+    ratio = float(f"{digits}e{exponent}")
+    # Beyond 8 TiB single precision may round up by more than half a MiB.
+    while most_mib(total_mib, reserved_mib, ratio) > wanted_mib:
+        digits -= 1
+        ratio = float(f"{digits}e{exponent}")
     return ratio
 
 
-def _floor_digits(value: float) -> float:
-    """Cut a positive number to :data:`_DIGITS` significant digits."""
+def _floor_digits(value: float) -> tuple[int, int]:
+    """Cut a positive number to six digits; give exponent and digits."""
     exponent = math.floor(math.log10(value)) - _DIGITS + 1
     digits = math.floor(value / 10.0**exponent)
-    cut = float(f"{digits}e{exponent}")
-    return cut if cut <= value else float(f"{digits - 1}e{exponent}")
+    if float(f"{digits}e{exponent}") > value:
+        digits -= 1
+    return exponent, digits

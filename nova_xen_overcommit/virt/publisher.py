@@ -11,6 +11,7 @@ from oslo_log import log as logging
 from nova_xen_overcommit import exception
 from nova_xen_overcommit import report as report_module
 from nova_xen_overcommit.virt import capacity
+from nova_xen_overcommit.virt import inventory as inventory_module
 
 LOG = logging.getLogger(__name__)
 
@@ -20,6 +21,13 @@ class ReportSource(Protocol):
 
     def report(self) -> report_module.HostReport:
         """Give the newest report or raise OvercommitError."""
+
+
+def capacity_of(inventory: Mapping[str, Any], ratio: float) -> int:
+    """Give what Placement makes of an inventory with ``ratio``, in MiB."""
+    return inventory_module.capacity_mib(
+        inventory["total"], inventory["reserved"], ratio
+    )
 
 
 class Publisher:
@@ -36,7 +44,7 @@ class Publisher:
         self._wall_clock_s = wall_clock_s
         self._usable_mib: int | None = None
         self._told = ""
-        self._told_bound = False
+        self._told_cut: bool | None = None
 
     def report(self) -> report_module.HostReport | None:
         """Give a report that may be believed, None where there is none."""
@@ -76,7 +84,7 @@ class Publisher:
         ``host_usable_mib`` bounds the capacity when the agent has never
         been heard.
         """
-        ratio = capacity.allocation_ratio(
+        decision = capacity.allocation_ratio(
             self._conf.xen_overcommit.mode,
             inventory["total"],
             inventory["reserved"],
@@ -84,20 +92,42 @@ class Publisher:
             host_usable_mib if self._usable_mib is None else self._usable_mib,
             self._ratios(),
         )
-        return {**inventory, "allocation_ratio": ratio}
+        self._tell_bound(decision, inventory)
+        return {**inventory, "allocation_ratio": decision.ratio}
 
     def _ratios(self) -> capacity.Ratios:
+        return capacity.Ratios(
+            configured=self._conf.ram_allocation_ratio,
+            initial=self._conf.initial_ram_allocation_ratio,
+        )
+
+    def _tell_bound(
+        self, decision: capacity.Decision, inventory: Mapping[str, Any]
+    ) -> None:
+        """Say what the operator's own ratio does to our promise."""
         configured = self._conf.ram_allocation_ratio
-        overcommit = self._conf.xen_overcommit.mode == capacity.OVERCOMMIT
-        if configured and overcommit and not self._told_bound:
-            self._told_bound = True
+        if not configured or decision.wanted_mib is None:
+            return
+        if decision.cut == self._told_cut:
+            return
+        self._told_cut = decision.cut
+        bound_mib = capacity_of(inventory, configured)
+        if decision.cut:
             LOG.warning(
-                "ram_allocation_ratio is set (%s): it bounds what "
-                "[xen_overcommit] promises",
+                "ram_allocation_ratio = %s is set: it cuts the promise of "
+                "%d MiB to %d MiB. Unset it to let the agent decide",
                 configured,
+                decision.wanted_mib,
+                bound_mib,
             )
-        initial = self._conf.initial_ram_allocation_ratio
-        return capacity.Ratios(configured=configured, initial=initial)
+        else:
+            LOG.info(
+                "ram_allocation_ratio = %s is set: it bounds what is "
+                "promised to %d MiB; the promise of %d MiB is within that",
+                configured,
+                bound_mib,
+                decision.wanted_mib,
+            )
 
     def _require_fresh(self, report: report_module.HostReport) -> None:
         options = self._conf.xen_overcommit

@@ -34,11 +34,13 @@ def request_spec(
     image: dict[str, Any] | None = None,
     pci_alias: str | None = None,
     hints: dict[str, list[str]] | None = None,
+    uuid: str = "6e1f2f0a-39e8-4a8b-9f3d-6f6f3a2f9c11",
     **flavor: Any,
 ) -> objects.RequestSpec:
     """Give the request for a 1 GiB guest with 1 GiB of swap."""
     sizes = {"memory_mb": 1024, "swap": 1024, **flavor}
     spec = objects.RequestSpec(
+        instance_uuid=uuid,
         flavor=objects.Flavor(
             name="small",
             vcpus=1,

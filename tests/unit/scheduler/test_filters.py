@@ -5,10 +5,16 @@ import logging
 import unittest
 
 from nova_xen_overcommit import exception
-from nova_xen_overcommit.scheduler import filters
+from nova_xen_overcommit.scheduler import admission, filters, tally
 from tests.unit.scheduler import nova_objects, world
 
 LOGGER = "nova_xen_overcommit.scheduler.filters"
+UUID = "0c1a2b3c-5d6e-4f70-8192-a3b4c5d6e7f8"
+
+
+def text_at(time_s: float) -> str:
+    """Give the text of the host's report, made at ``time_s``."""
+    return world.a_report(time_s=time_s).to_stats()["xen_overcommit"]
 
 
 class FilterTestCase(unittest.TestCase):
@@ -41,13 +47,31 @@ class HostPassesTest(FilterTestCase):
             nova_objects.host_state(None), nova_objects.request_spec()
         )
 
-    def test_a_truncated_report_is_refused(self) -> None:
-        # Given the host's report was cut in the database
-        # When one more guest is asked for
-        # Then the host shall NOT pass
-        text = world.REPORT.to_stats()["xen_overcommit"][:200]
-        state = nova_objects.host_state(None, xen_overcommit=text)
-        self.assert_refuses(state, nova_objects.request_spec())
+    def test_reports_that_cant_be_believed_are_refused_by_name(self) -> None:
+        # Given a host with a report that was cut, is a later one's, absurd,
+        # old, or of a clock that is five minutes off
+        whole = world.REPORT.to_stats()["xen_overcommit"]
+        newer = whole.replace('"version":1', '"version":2')
+        absurd = whole.replace('"usable_mib":3200', '"usable_mib":99999')
+        for text, reason in (
+            (whole[:200], "unreadable"),
+            (newer, "newer_version"),
+            (absurd, "absurd"),
+            (text_at(world.NOW_S - 181), "old_report"),
+            (text_at(world.NOW_S - 300), "old_report"),
+            (text_at(world.NOW_S + 300), "clock_ahead"),
+        ):
+            state = nova_objects.host_state(None, xen_overcommit=text)
+            spec = nova_objects.request_spec()
+            small = nova_objects.request_spec(memory_mb=128)
+            with self.subTest(reason=reason, text=text):
+                # When one more guest is asked for, it shall NOT pass, and
+                # the log says why
+                with self.assertLogs(LOGGER, logging.DEBUG) as logged:
+                    self.assert_refuses(state, spec)
+                self.assertIn(f": {reason}: ", logged.output[0])
+                # When it fits physically, then the host shall pass
+                self.assert_passes(state, small)
 
     def test_forbidden_flavors_need_all_their_memory(self) -> None:
         # Given a host that could start an ordinary guest of 1 GiB only
@@ -73,14 +97,17 @@ class HostPassesTest(FilterTestCase):
     def test_refusals_are_said_at_debug_level(self) -> None:
         # Given a host that is refused
         # When the filter says why
-        # Then it is one line, at debug level, naming the host
+        # Then it is one line, at debug level, naming host, instance, reason
+        state = nova_objects.host_state(None)
+        spec = nova_objects.request_spec(uuid=UUID)
         with self.assertLogs(LOGGER, logging.DEBUG) as logged:
-            self.assert_refuses(
-                nova_objects.host_state(None), nova_objects.request_spec()
-            )
-        (line,) = logged.output
-        self.assertTrue(line.startswith("DEBUG"))
-        self.assertIn("host1", line)
+            self.assert_refuses(state, spec)
+        (line,) = [line for line in logged.output if line.startswith("DEBUG")]
+        self.assertIn(
+            f"Host host1 refused for instance {UUID}: no_report: it has no "
+            "report, so only physical memory counts",
+            line,
+        )
 
     def test_passing_says_nothing(self) -> None:
         # Given a host that passes
@@ -138,6 +165,67 @@ class FilterAllTest(FilterTestCase):
         # Then none passes, and it is said once
         self.assertEqual([], passed)
         self.assertEqual(1, len(logged.output))
+
+
+class SummaryTest(FilterTestCase):
+    """What of the refusals is said to everybody, and counted."""
+
+    def filter_five(self) -> list[str]:
+        """Ask five hosts, and give the lines of the log above debug."""
+        states = [
+            nova_objects.host_state(name="good"),
+            nova_objects.host_state(None, name="mute"),
+            nova_objects.host_state(world.a_report(time_s=0), name="old"),
+            nova_objects.host_state(None, name="mute2"),
+            nova_objects.host_state(
+                world.a_report(promise_mib=3072), name="full"
+            ),
+        ]
+        spec = nova_objects.request_spec(uuid=UUID)
+        with self.assertLogs(LOGGER, logging.INFO) as logged:
+            passed = list(self.filter.filter_all(states, spec))
+        self.assertEqual(["good"], [state.host for state in passed])
+        return logged.output
+
+    def test_one_line_sums_up_a_request(self) -> None:
+        # Given five hosts, four of which are refused for three reasons
+        # When they are filtered
+        (line,) = self.filter_five()
+        # Then one line at info level has the instance and all reasons
+        self.assertEqual(
+            f"INFO:{LOGGER}:Refused 4 of 5 host(s) for instance {UUID}: "
+            "no_report 2 (mute, mute2), old_report 1 (old), "
+            "promise 1 (full)",
+            line,
+        )
+
+    def test_refusals_are_counted_by_reason(self) -> None:
+        # Given what was counted before
+        before = tally.TOTALS.figures()
+        # When five hosts are asked, four refused
+        self.filter_five()
+        # Then each counts once, by its reason
+        after = tally.TOTALS.figures()
+        self.assertEqual(before.requests + 1, after.requests)
+        self.assertEqual(before.hosts + 5, after.hosts)
+        added = {
+            reason: after.refused.get(reason, 0)
+            - before.refused.get(reason, 0)
+            for reason in admission.Reason
+        }
+        self.assertEqual(
+            {"no_report": 2, "old_report": 1, "promise": 1},
+            {reason: count for reason, count in added.items() if count},
+        )
+
+    def test_a_request_that_all_hosts_pass_is_silent_but_counts(self) -> None:
+        before = tally.TOTALS.figures()
+        state, spec = nova_objects.host_state(), nova_objects.request_spec()
+        with self.assertNoLogs(LOGGER, logging.DEBUG):
+            self.assertTrue(list(self.filter.filter_all([state], spec)))
+        after = tally.TOTALS.figures()
+        self.assertEqual(before.requests + 1, after.requests)
+        self.assertEqual(before.refused, after.refused)
 
 
 class OptionsTest(FilterTestCase):

@@ -6,7 +6,7 @@ import unittest
 from nova.scheduler import host_manager
 
 from nova_xen_overcommit import exception
-from nova_xen_overcommit.report import RESERVED_KEY, HostReport
+from nova_xen_overcommit.report import RESERVED_KEY
 from nova_xen_overcommit.scheduler import admission, requests
 from tests.unit.scheduler import nova_objects, world
 
@@ -63,14 +63,14 @@ class RequestOfTest(unittest.TestCase):
 class FiguresOfTest(unittest.TestCase):
     def test_a_hosts_figures(self) -> None:
         state = nova_objects.host_state()
-        self.assertEqual(world.HOST, requests.figures_of(state, 512))
+        self.assertEqual(world.HOST, requests.read(state, 512).figures)
 
     def test_consuming_a_request_counts_as_a_claim(self) -> None:
         # Given a host on which the scheduler has just placed an instance
         state = nova_objects.host_state()
         state.consume_from_request(nova_objects.request_spec())
         # Then it counts as placed since the report
-        figures = requests.figures_of(state, 512)
+        figures = requests.read(state, 512).figures
         self.assertEqual(world.a_host(claimed=1), figures)
         self.assertEqual(
             admission.Claims(1024, 1),
@@ -80,44 +80,54 @@ class FiguresOfTest(unittest.TestCase):
     def test_hosts_that_dont_say_their_reserved_memory(self) -> None:
         # Given a host that says nothing, or nonsense, of what it reserves
         # Then the scheduler's own option stands in
-        for stats in ({}, {RESERVED_KEY: "much"}):
+        for stats in (
+            {},
+            {RESERVED_KEY: "much"},
+            {RESERVED_KEY: "-1"},
+            {RESERVED_KEY: "4097"},
+            {RESERVED_KEY: float("inf")},
+        ):
             state = nova_objects.host_state()
             state.stats = stats
             with self.subTest(stats=stats):
-                figures = requests.figures_of(state, 512)
+                figures = requests.read(state, 512).figures
                 self.assertEqual(512, figures.reserved_mib)
 
     def test_a_host_never_updated_has_nothing(self) -> None:
         # Given a host state that was never filled
         state = host_manager.HostState("new", "new", None)
         # Then it has no report and no memory
-        self.assertEqual((None, "it has no report"), requests.report_of(state))
         self.assertEqual(
-            admission.HostFigures(0, 0, 0, 0), requests.figures_of(state, 0)
+            (admission.HostFigures(0, 0, 0, 0), None, admission.NO_REPORT),
+            requests.read(state, 0),
         )
 
 
-class ReportOfTest(unittest.TestCase):
+class ReportTest(unittest.TestCase):
     def test_a_valid_report(self) -> None:
         state = nova_objects.host_state()
-        self.assertEqual((world.REPORT, ""), requests.report_of(state))
+        self.assertEqual(world.REPORT, requests.read(state, 0).report)
 
     def test_what_is_wrong_with_an_invalid_one(self) -> None:
         text = world.REPORT.to_stats()["xen_overcommit"]
-        for bad, words in (
-            (text[:-9], "not JSON"),
-            (text.replace('"version":1', '"version":2'), "version 2"),
-            (text.replace("9000", "-9000"), "promise_mib"),
-            (text.replace("9000", "9" * 40), "promise_mib"),
-            ("[" * 9000, "not JSON"),
+        for bad, reason, words in (
+            (text[:-9], "unreadable", "not JSON"),
+            ("[]", "unreadable", "not a JSON object"),
+            ("[" * 4000, "unreadable", "not JSON"),
+            ("x" * 4097, "unreadable", "length"),
+            (7, "unreadable", "length"),
+            (
+                text.replace('"version":1', '"version":2'),
+                "newer_version",
+                "version 2",
+            ),
+            (text.replace('"version":1', '"version":0'), "absurd", "version"),
+            (text.replace("9000", "-9000"), "absurd", "promise_mib"),
+            (text.replace("9000", "9" * 40), "absurd", "promise_mib"),
         ):
             state = nova_objects.host_state(None, xen_overcommit=bad)
-            with self.subTest(bad=bad[:50]):
-                report, why = requests.report_of(state)
-                self.assertIsNone(report)
-                self.assertIn(words, why)
-
-    def test_reports_from_stats_are_ours(self) -> None:
-        state = nova_objects.host_state()
-        report, _why = requests.report_of(state)
-        self.assertIsInstance(report, HostReport)
+            with self.subTest(bad=str(bad)[:50]):
+                reading = requests.read(state, 0)
+                self.assertIsNone(reading.report)
+                self.assertEqual(reason, reading.why_not.reason)
+                self.assertIn(words, str(reading.why_not))

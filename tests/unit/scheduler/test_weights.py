@@ -6,8 +6,21 @@ import unittest
 from nova import objects
 from nova.scheduler import weights as nova_weights
 
-from nova_xen_overcommit.scheduler import weights
+from nova_xen_overcommit.scheduler import admission, weights
 from tests.unit.scheduler import nova_objects, world
+
+
+class RoomTest(unittest.TestCase):
+    def test_free_and_idle_memory_less_claims(self) -> None:
+        # Given 256 MiB are free and guests leave 2000 MiB idle
+        # When one instance was placed since the report
+        # Then it counts in full
+        self.assertEqual(
+            2256, admission.room_mib(world.REPORT, world.a_host())
+        )
+        self.assertEqual(
+            1232, admission.room_mib(world.REPORT, world.a_host(1))
+        )
 
 
 class WeigherTest(unittest.TestCase):

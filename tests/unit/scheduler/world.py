@@ -46,8 +46,7 @@ def a_report(**changes: Any) -> HostReport:
 
 def a_host(claimed: int = 0, flavor_mib: int = 1024) -> admission.HostFigures:
     """Give the host after ``claimed`` more instances were placed on it."""
-    return dataclasses.replace(
-        HOST,
+    return HOST._replace(
         free_mib=HOST.free_mib - claimed * flavor_mib,
         instances=HOST.instances + claimed,
     )

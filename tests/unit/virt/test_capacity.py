@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 import unittest
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from nova_xen_overcommit.report import HostReport
 from nova_xen_overcommit.virt import capacity, inventory
 from tests.reports import host_report
@@ -18,10 +21,10 @@ class AllocationRatioTestCase(unittest.TestCase):
         usable_mib: int = 3000,
         ratios: capacity.Ratios = STOCK,
     ) -> int:
-        ratio = capacity.allocation_ratio(
+        found = capacity.allocation_ratio(
             mode, 4096, 512, report, usable_mib, ratios
         )
-        return inventory.capacity_mib(4096, 512, ratio)
+        return inventory.capacity_mib(4096, 512, found.ratio)
 
     def test_overcommit_is_the_promise(self) -> None:
         self.assertEqual(12288, self.capacity("overcommit", host_report()))
@@ -61,7 +64,50 @@ class AllocationRatioTestCase(unittest.TestCase):
         self.assertEqual(12288, found)
 
     def test_all_is_reserved(self) -> None:
-        ratio = capacity.allocation_ratio(
+        found = capacity.allocation_ratio(
             "overcommit", 512, 512, host_report(), 0, STOCK
         )
-        self.assertEqual(1.0, ratio)
+        self.assertEqual(capacity.Decision(1.0), found)
+
+    @given(
+        st.sampled_from(["balance", "overcommit"]),
+        st.integers(1, 1 << 20),
+        st.integers(0, 1 << 20),
+        st.integers(0, 1 << 24),
+        st.one_of(st.none(), st.floats(0.01, 64)),
+    )
+    def test_never_more_than_promised_nor_than_configured(
+        self,
+        mode: str,
+        total_mib: int,
+        reserved_mib: int,
+        promise_mib: int,
+        configured: float | None,
+    ) -> None:
+        if total_mib <= reserved_mib:
+            return
+        report = host_report(
+            mode=mode,
+            promise_mib=promise_mib,
+            usable_mib=total_mib // 2,
+            physical_mib=total_mib,
+        )
+        found = capacity.allocation_ratio(
+            mode,
+            total_mib,
+            reserved_mib,
+            report,
+            0,
+            capacity.Ratios(configured, 1.0),
+        )
+        if configured:
+            self.assertLessEqual(found.ratio, configured)
+        most_mib = inventory.most_mib(total_mib, reserved_mib, found.ratio)
+        wanted_mib = promise_mib
+        if mode == "balance":
+            wanted_mib = min(total_mib // 2, total_mib - reserved_mib)
+        self.assertEqual(wanted_mib, found.wanted_mib)
+        if found.cut:
+            self.assertEqual(configured, found.ratio)
+        else:
+            self.assertLessEqual(most_mib, wanted_mib)

@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
+import ctypes
 import random
-import struct
 import unittest
+
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from nova_xen_overcommit.virt import inventory
 
+# On a host of 100,000,000 MiB; see what single precision makes of it.
+LARGE_MIB = 240_891_000
 
-def as_mysql_gives_it_back(ratio: float) -> float:
-    """Store in a FLOAT column and read it: single, then six digits."""
-    single = struct.unpack("f", struct.pack("f", ratio))[0]
-    return float(f"{single:.6g}")
+
+def as_single(ratio: float) -> float:
+    """Give what a FLOAT column keeps of a number."""
+    return ctypes.c_float(ratio).value
 
 
 class RatioTestCase(unittest.TestCase):
@@ -19,11 +24,13 @@ class RatioTestCase(unittest.TestCase):
         ratio = inventory.ratio_for(total, reserved, wanted)
         case = (total, reserved, wanted, ratio)
         self.assertGreater(ratio, 0.0, case)
-        for stored in (ratio, as_mysql_gives_it_back(ratio)):
-            capacity = inventory.capacity_mib(total, reserved, stored)
+        single = as_single(ratio)
+        for stored in (ratio, single, float(f"{single:.6g}")):
+            # Placement shows a capacity that is cut to an integer
+            capacity = int((total - reserved) * stored)
             self.assertLessEqual(capacity, wanted, case)
             self.assertGreaterEqual(capacity, wanted - 1 - wanted // 100_000)
-            # Placement's SQL compares without cutting to an integer
+            # Where it checks an allocation it compares without cutting
             uncut = (total - reserved) * stored
             self.assertFalse(wanted + 1 <= uncut, case)
 
@@ -48,6 +55,31 @@ class RatioTestCase(unittest.TestCase):
             reserved = source.randint(0, total - 1)
             wanted = int(source.uniform(0, 64) * total)
             self.check(total, reserved, wanted)
+
+    @given(st.integers(1, 1 << 30), st.integers(0, 1 << 30), st.floats(0, 64))
+    @example(100_000_000, 0, LARGE_MIB / 100_000_000)
+    def test_any_size_and_any_promise(
+        self, total: int, reserved: int, share: float
+    ) -> None:
+        if reserved < total:
+            self.check(total, reserved, int(share * total))
+
+    def test_single_precision_may_round_up(self) -> None:
+        # Given a host so large that MySQL's FLOAT, rounded up, would stand
+        # for more than was promised
+        ratio = float(f"{(LARGE_MIB + 0.5) / 100_000_000:.6g}")
+        self.assertLessEqual(int(100_000_000 * ratio), LARGE_MIB)
+        self.assertGreater(int(100_000_000 * as_single(ratio)), LARGE_MIB)
+        # Then a smaller one is taken
+        self.check(100_000_000, 0, LARGE_MIB)
+        taken = inventory.ratio_for(100_000_000, 0, LARGE_MIB)
+        self.assertLess(taken, ratio)
+
+    def test_it_comes_back_as_it_was_sent(self) -> None:
+        # Or nova-compute would write the inventory again and again
+        for wanted in range(1, 200_000, 997):
+            ratio = inventory.ratio_for(65536, 2048, wanted)
+            self.assertEqual(ratio, inventory.stored(ratio)[2])
 
     def test_edges(self) -> None:
         for total, reserved in ((1, 0), (4096, 4095), (1 << 30, 0)):

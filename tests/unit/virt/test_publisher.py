@@ -126,9 +126,40 @@ class PublisherTestCase(unittest.TestCase):
             self.publisher.report()
         self.assertEqual(2, len(logs.output), logs.output)
 
-    def test_a_configured_ratio_is_told_once(self) -> None:
+    def test_a_configured_ratio_that_cuts_the_promise_is_told(self) -> None:
+        # Given a promise of 12288 MiB, and an operator's ratio of 2
         self.conf.set_override("ram_allocation_ratio", 2.0)
-        with self.assertLogs(level="WARNING") as logs:
+        # When it is published twice
+        with self.assertLogs(level="INFO") as logs:
             self.assertEqual(7168, self.capacity())
             self.capacity()
-        self.assertEqual(1, len(logs.output), logs.output)
+        # Then a warning says once what is cut
+        (line,) = logs.output
+        self.assertIn("WARNING", line)
+        self.assertIn("ram_allocation_ratio = 2.0", line)
+        self.assertIn("cuts the promise of 12288 MiB to 7168 MiB", line)
+
+    def test_a_configured_ratio_that_cuts_nothing_is_told_too(self) -> None:
+        # Given an operator's ratio of 2, and promises below and above it
+        self.conf.set_override("ram_allocation_ratio", 2.0)
+        # When they are published
+        with self.assertLogs(level="INFO") as logs:
+            for promise_mib in (5000, 6000, 9000, 5000):
+                self.source.changes = {
+                    "time_s": NOW_S,
+                    "promise_mib": promise_mib,
+                }
+                self.capacity()
+        # Then each change is said, with the bound
+        self.assertEqual(3, len(logs.output), logs.output)
+        self.assertIn("is within that", logs.output[0])
+        self.assertIn("cuts the promise of 9000 MiB", logs.output[1])
+        self.assertIn("5000 MiB is within that", logs.output[2])
+
+    def test_observing_hosts_have_the_ratio_as_nova_has_it(self) -> None:
+        # Given an operator's ratio, and a host that only observes
+        self.conf.set_override("ram_allocation_ratio", 2.0)
+        self.conf.set_override("mode", "observe", "xen_overcommit")
+        # Then it is in force, and there is nothing to say of it
+        with self.assertNoLogs(level="INFO"):
+            self.assertEqual(7168, self.capacity())
