@@ -73,7 +73,8 @@ class Record:
     ``words`` is what it last said that was believable, ``former`` what it
     said before; ``starved`` counts those in a row that tell of shortage.
     ``asked_kib`` is the last target it was asked for, None when this agent
-    asked for none. ``felt_kib`` is what it had when it last spoke, and
+    asked for none; ``told_kib`` is what the hypervisor tells of it, whoever
+    asked. ``felt_kib`` is what it had when it last spoke, and
     ``given_from_kib`` before it was given more. ``still_s`` is for how long
     it was away from its target and came no nearer (``progress_s``: since
     when), ``near_s`` for how long it was so near to its target that this may
@@ -86,6 +87,7 @@ class Record:
     actual_kib: int
     best_kib: int = 0
     asked_kib: int | None = None
+    told_kib: int = 0
     felt_kib: int = 0
     shrank_s: float = -math.inf
     given_s: float = -math.inf
@@ -135,6 +137,7 @@ class Ledger:
         known = self.records.get(guest.domain_id)
         if known is None:
             known = Record(self.now_s, self.now_s, guest.actual_kib)
+            known.told_kib = guest.target_kib
             self.records[guest.domain_id] = known
             known.best_kib = self.distance_kib(guest)
             known.progress_s = self.now_s
@@ -190,8 +193,20 @@ class Ledger:
         if self.host.unreachable:
             return
         for guest in self.guests:
-            self._look_at(guest, self.record(guest), now_s)
+            known = self.record(guest)
+            if guest.target_kib != known.told_kib:
+                self._heed(guest, known)
+            self._look_at(guest, known, now_s)
         self._forget(now_s)
+
+    def _heed(self, guest: SimulatedGuest, known: Record) -> None:
+        """See what came true of a call that got no answer, or another's."""
+        known.told_kib = guest.target_kib
+        if known.asked_kib == guest.target_kib:
+            return
+        if known.asked_kib is not None:
+            known.asked_kib = guest.target_kib
+        known.best_kib = self.distance_kib(guest)
 
     def _forget(self, now_s: float) -> None:
         self.away = [

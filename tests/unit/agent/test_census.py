@@ -164,6 +164,50 @@ class CallsTest(CensusTest):
             self.hypervisor.domains()
 
 
+class TargetsTest(CensusTest):
+    """What a guest was asked for last, whoever asked."""
+
+    def connect(self, kind: str = "Test") -> None:
+        super().connect(kind)
+        self.start("one")
+
+    def asked_kib(self) -> int:
+        # A definition is read again one pass later.
+        self.hypervisor.domains()
+        return self.domain("one").asked_kib
+
+    def test_what_somebody_else_asks_is_told(self) -> None:
+        self.connect()
+        self.assertEqual(512 * MIB, self.asked_kib())
+        # When an operator asks for less
+        self.real.lookupByName("one").setMemory(300 * MIB)
+        self.assertEqual(300 * MIB, self.asked_kib())
+
+    def test_a_libvirtd_started_anew_asks_for_nothing(self) -> None:
+        # Given a guest that was asked for 300 MiB
+        self.connect()
+        self.hypervisor.set_target(self.domain("one"), 300 * MIB)
+        self.assertEqual(300 * MIB, self.asked_kib())
+        # When libvirtd is restarted, and tells of what the guest began with
+        self.connection.isAlive = lambda: False
+        self.connection = Connection(self.real)
+        self.addCleanup(self.connection.go_on.set)
+        self.real.lookupByName("one").setMemory(512 * MIB)
+        # Then that is no new target, now and later
+        self.assertEqual(300 * MIB, self.asked_kib())
+        # But what is asked then is
+        self.real.lookupByName("one").setMemory(400 * MIB)
+        self.assertEqual(400 * MIB, self.asked_kib())
+
+    def test_what_a_guest_has_is_not_what_it_was_asked_for(self) -> None:
+        # Given QEMU, whose definitions tell what guests have
+        self.connect("QEMU")
+        self.assertEqual(512 * MIB, self.asked_kib())
+        # When its balloon has come half of its way
+        self.real.lookupByName("one").setMemory(400 * MIB)
+        self.assertEqual(512 * MIB, self.asked_kib())
+
+
 class HangTest(CensusTest):
     def hang(self, *names: str) -> None:
         self.connection.hanging = set(names)

@@ -79,6 +79,24 @@ class Rule2Test(ProtectionTest):
         off = mock.patch.object(Balancer, "_grow", hoping)
         self.assert_needed("rule_2_granted_out_of_measured_free", play, off)
 
+    def test_rule_2_a_call_of_a_former_agent_counts(self) -> None:
+        def play() -> World:
+            world = world_of(300, 300, free_mib=400)
+            first, second = guests_of(world)
+            first.slow_calls_s, first.silent = 5.0, False
+            first.wants_kib = 600 * MIB
+            world.run(2)
+            # Its call is under way still when the agent dies
+            world.kill_agent()
+            first.silent = True
+            world.run(6)
+            second.wants_kib = 600 * MIB
+            world.run(10)
+            return world
+
+        off = mock.patch.object(TrackedGuest, "_heed")
+        self.assert_needed("rule_2_granted_out_of_measured_free", play, off)
+
 
 class Rule3Test(ProtectionTest):
     def test_rule_3_takes_by_the_largest_step(self) -> None:
