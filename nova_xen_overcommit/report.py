@@ -98,7 +98,7 @@ class HostReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Give plain values, ready for JSON."""
-        return dataclasses.asdict(self)
+        return {name: getattr(self, name) for name in _NAMES}
 
     def to_stats(self) -> dict[str, str]:
         """Give the entry for ``ComputeNode.stats``."""
@@ -124,6 +124,10 @@ class HostReport:
         Negative when the reporting host's clock is ahead of ours.
         """
         return now_s - self.time_s
+
+
+# All of a report's values are plain; dataclasses.asdict would copy each.
+_NAMES = tuple(field.name for field in dataclasses.fields(HostReport))
 
 
 @functools.lru_cache(maxsize=4096)

@@ -354,13 +354,11 @@ class Chaos:
         return True
 
     def mode_changed(self) -> None:
-        conf, now = self.world.conf, self.world.settings.mode
+        now = self.world.settings.mode
         other = self._rng.choice(["observe", "balance", "overcommit"])
-        conf.set_override("mode", other, "xen_overcommit")
+        self.world.set_mode(other)
         self._say(f"mode {other}")
-        self._later(
-            15, lambda: conf.set_override("mode", now, "xen_overcommit")
-        )
+        self._later(15, lambda: self.world.set_mode(now))
 
 
 _KINDS: dict[str, Callable[[Chaos], bool | None]] = {

@@ -280,7 +280,9 @@ class Ledger:
         its own: it is learnt, not known.
         """
         known = self.record(guest)
-        rests_kib = self.final_kib(guest) + min(0, guest.offset_kib)
+        asked_kib = known.asked_kib
+        rests_kib = guest.target_kib if asked_kib is None else asked_kib
+        rests_kib += min(0, guest.offset_kib)
         if known.near_s >= _CALIBRATED_S:
             rests_kib -= MAX_OFFSET_KIB
         return max(0, rests_kib - guest.actual_kib)

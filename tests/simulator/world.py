@@ -78,6 +78,7 @@ class World:
     ) -> None:
         self.host = host or SimulatedHost()
         self.conf = configured(**{**QUICK, **options})
+        self.settings = Settings.of(self.conf)
         self.ledger = Ledger(self.host)
         self.judge = Judge(self.ledger)
         self.wire = Wire(self.host, self.judge)
@@ -107,9 +108,10 @@ class World:
         )
         self.judge.begin_agent(self.agent)
 
-    @property
-    def settings(self) -> Settings:
-        return Settings.of(self.conf)
+    def set_mode(self, mode: str) -> None:
+        """Change the option as an operator does; the next pass heeds it."""
+        self.conf.set_override("mode", mode, "xen_overcommit")
+        self.settings = Settings.of(self.conf)
 
     @property
     def broken(self) -> list[str]:

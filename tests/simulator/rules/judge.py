@@ -117,7 +117,7 @@ class Judge:
         """Judge another agent from now on."""
         self._ledger.begin_agent()
         self._report = None
-        self._counted = agent.status()["passes"]
+        self._counted = agent.counted()["passes"]
 
     def begin_pass(self, settings: Settings) -> None:
         """Take note that a pass begins, with these options."""
@@ -136,7 +136,7 @@ class Judge:
     ) -> None:
         """Judge the pass that is over."""
         assert self._settings is not None
-        status = agent.status()
+        status = agent.counted()
         done = passes.Pass(
             ledger=self._ledger,
             settings=self._settings,

@@ -288,10 +288,10 @@ def rule_10_every_pass_leaves_a_heartbeat(done: Pass) -> str:
 def rule_11_only_overcommit_promises_more(done: Pass) -> str:
     if done.report is None or not done.good:
         return ""
+    if done.report["mode"] == "overcommit":
+        return ""
     told = reports.HostReport.from_dict(dict(done.report))
     span_mib = told.physical_mib
-    if told.mode == "overcommit":
-        return ""
     wanted_mib = capacity.wanted_mib(
         "overcommit", span_mib, told, told.usable_mib
     )

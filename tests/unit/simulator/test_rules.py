@@ -179,7 +179,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(mode=st.sampled_from(["observe", "balance", "overcommit"]))
     def mode(self, mode: str) -> None:
-        self.world.conf.set_override("mode", mode, "xen_overcommit")
+        self.world.set_mode(mode)
 
     @rule(seconds=st.sampled_from([0.5, 3.0, 10.0, 30.0]))
     def time_passes(self, seconds: float) -> None:
