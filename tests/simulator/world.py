@@ -287,6 +287,11 @@ class World:
         self.ledger.rob()
         return guest
 
+    def set_by_hand(self, guest: SimulatedGuest, target_kib: int) -> None:
+        """Let somebody else ask a guest for another size."""
+        guest.told(target_kib)
+        self.ledger.rob()
+
     def vanish(self, guest: SimulatedGuest, back_after_s: float = 0) -> None:
         """End a guest; one that reboots is back after a while."""
         if self.host.guests.get(guest.uuid) is not guest:

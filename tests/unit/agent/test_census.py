@@ -276,6 +276,27 @@ class HangTest(CensusTest):
         self.hypervisor.set_target(two, 300 * MIB)
         self.assertEqual(300 * MIB, self.domain("two").actual_kib)
 
+    def test_a_change_of_memory_may_be_done_when_libvirtd_goes(self) -> None:
+        # Given a libvirtd that does what it is asked for, and is gone
+        self.connect()
+        self.start("one")
+        one = self.domain("one")
+        lookup = self.connection.lookupByUUIDString
+
+        def lookup_and_lose(uuid: str) -> Any:
+            handle = lookup(uuid)
+            handle.setMemoryFlags = self.lose
+            return handle
+
+        self.connection.lookupByUUIDString = lookup_and_lose
+        # Then nobody knows whether it is done
+        with self.assertRaisesRegex(base.Unanswered, "guest one"):
+            self.hypervisor.set_target(one, 300 * MIB)
+
+    def lose(self, *_arguments: int) -> None:
+        self.connection.isAlive = lambda: False
+        raise libvirt.libvirtError("end of file while reading")
+
 
 class PatienceTest(unittest.TestCase):
     def setUp(self) -> None:

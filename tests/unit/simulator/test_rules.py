@@ -111,6 +111,11 @@ class Machine(RuleBasedStateMachine):
         if guest:
             setattr(guest, fault, on)
 
+    @rule(guest=guests, mib=st.integers(64, 1536))
+    def set_by_hand(self, guest: SimulatedGuest | None, mib: int) -> None:
+        if guest:
+            self.world.set_by_hand(guest, min(mib * MIB, guest.flavor_kib))
+
     @rule(guest=guests, seconds=st.sampled_from([0.0, 2.0, 6.0]))
     def calls_slow(self, guest: SimulatedGuest | None, seconds: float) -> None:
         if guest:
