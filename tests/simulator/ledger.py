@@ -78,8 +78,10 @@ class Record:
     ``given_from_kib`` before it was given more. ``still_s`` is for how long
     it was away from its target and came no nearer (``progress_s``: since
     when), ``near_s`` for how long it was so near to its target that this may
-    be where it rests.
-    ``troubled_s`` is when anything was last wrong.
+    be where it rests. ``failures`` counts how often in a row it was given up
+    (last for what it did since ``failed_s``): it may be left alone until
+    ``rests_until_s``; ``retried``: it was asked again. ``troubled_s`` is when
+    anything was last wrong.
     """
 
     known_s: float
@@ -93,6 +95,10 @@ class Record:
     given_s: float = -math.inf
     given_from_kib: int = 0
     gave_up_s: float = -math.inf
+    failures: int = 0
+    failed_s: float = -math.inf
+    retried: bool = False
+    rests_until_s: float = -math.inf
     troubled_s: float = -math.inf
     still_s: float = 0.0
     near_s: float = 0.0
@@ -242,11 +248,35 @@ class Ledger:
             known.progress_s = now_s
         else:
             known.still_s += min(now_s - known.seen_s, _LONGEST_LOOK_S)
+        if near and known.retried:
+            known.failures = 0
+        if known.still_s >= self._settings.progress.uncooperative_after_s:
+            self.give_up(known)
         if known.still_s > 1.0 or misbehaves(guest):
             known.troubled_s = now_s
         if guest.uuid in self.held or now_s - known.seen_s > 5.0:
             known.troubled_s = now_s
         known.actual_kib, known.seen_s = guest.actual_kib, now_s
+
+    def give_up(self, known: Record) -> None:
+        """Take note that a guest is left alone for a while, once a time."""
+        if known.failed_s == known.progress_s:
+            return
+        limits = self._settings.progress
+        delay_s = limits.retry_s * 2**known.failures
+        known.rests_until_s = self.now_s + min(limits.max_retry_s, delay_s)
+        known.failed_s, known.retried = known.progress_s, False
+        known.failures += 1
+
+    def set_by_hand(self, guest: SimulatedGuest) -> None:
+        """Take note that somebody asked a guest for another size.
+
+        An agent may take that for the end of its back-off.
+        """
+        self.rob()
+        known = self.records.get(guest.domain_id)
+        if known is not None:
+            known.still_s, known.progress_s = 0.0, self.now_s
 
     def distance_kib(self, guest: SimulatedGuest) -> int:
         """Give how far a guest is from where it was asked to be."""

@@ -290,7 +290,7 @@ class World:
     def set_by_hand(self, guest: SimulatedGuest, target_kib: int) -> None:
         """Let somebody else ask a guest for another size."""
         guest.told(target_kib)
-        self.ledger.rob()
+        self.ledger.set_by_hand(guest)
 
     def vanish(self, guest: SimulatedGuest, back_after_s: float = 0) -> None:
         """End a guest; one that reboots is back after a while."""

@@ -88,11 +88,13 @@ class Judge:
         if call.gives:
             known.given_s = ledger.now_s
             known.given_from_kib = call.before_kib
+        known.retried = known.retried or call.moves
         lost_s = call.settings.progress.uncooperative_after_s
         stays = abs(target_kib - guest.actual_kib) <= _SETTLED_KIB
         if stays and known.still_s >= lost_s - 1.0:
             # That was decided when its time was over, maybe long ago.
             known.gave_up_s = known.progress_s + lost_s
+            ledger.give_up(known)
         elif call.moves and math.isfinite(known.gave_up_s):
             # Tried again: it has new patience.
             known.gave_up_s, known.still_s = -math.inf, 0.0

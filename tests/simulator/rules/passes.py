@@ -145,7 +145,8 @@ def _healthy(done: Pass) -> list[SimulatedGuest]:
     for guest in ledger.guests:
         known = ledger.record(guest)
         well_s = ledger.now_s - known.troubled_s
-        if well_s >= _HEALTHY_S and ledger.fresh(guest):
+        rests = ledger.now_s < known.rests_until_s + GRACE_S
+        if well_s >= _HEALTHY_S and not rests and ledger.fresh(guest):
             found.append(guest)
     return found
 

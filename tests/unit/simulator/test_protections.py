@@ -286,6 +286,28 @@ class Rule5Test(ProtectionTest):
         off = mock.patch.object(guests, "advance", trusting)
         self.assert_needed("rule_5_uncooperative_is_named", play, off)
 
+    def test_rule_5_the_uncooperative_is_tried_again(self) -> None:
+        def play() -> World:
+            world = world_of(300, free_mib=900)
+            guest = guests_of(world)[0]
+            # Given a guest that is given up again and again, each time for
+            # twice as long
+            guest.stuck = True
+            guest.wants_kib = 400 * MIB
+            world.run(245)
+            guest.stuck = False
+            world.run(260)
+            return world
+
+        def for_good(before, actual_kib, now_s, limits) -> Progress:
+            limits = dataclasses.replace(limits, retry_s=1e9, max_retry_s=1e9)
+            return given_up(before, actual_kib, now_s, limits)
+
+        given_up = progress._given_up
+        off = mock.patch.object(progress, "_given_up", for_good)
+        check = "rule_3_need_is_met_in_the_same_pass"
+        self.assert_needed(check, play, off)
+
     def test_rule_5_the_uncooperative_is_not_idle(self) -> None:
         def play() -> World:
             world = world_of(1024, 180, 180)
