@@ -38,10 +38,12 @@ class Claim:
     """One start: what its client was told, and how far it has come.
 
     ``robbed``: somebody took its memory whom no agent can refuse.
+    ``begun``: its domain was there, so if it is gone its start has failed.
     """
 
     reservation: Reservation
     robbed: bool = False
+    begun: bool = False
 
     @property
     def uuid(self) -> str:
@@ -323,7 +325,7 @@ class Ledger:
         for claim in self.claims:
             guest = self.host.guests.get(claim.uuid)
             if guest is None:
-                unbuilt_kib += claim.granted_kib
+                unbuilt_kib += 0 if claim.begun else claim.granted_kib
             elif guest.busy:
                 due_kib = claim.granted_kib - guest.actual_kib
                 listed_kib += max(0, due_kib - self.growth_kib(guest))

@@ -261,7 +261,7 @@ class World:
         guest.target_kib = granted_kib
         guest.exempt = "" if request.overcommit else "not to be ballooned"
         guest.busy = _INCOMING if client.incoming else ""
-        client.guest = guest
+        client.guest, client.claim.begun = guest, True
         self._count_building()
 
     def _settle(self, client: Client) -> None:
