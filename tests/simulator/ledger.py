@@ -305,8 +305,8 @@ class Ledger:
 
     max_age_s = 15.0
 
-    def growth_kib(self, guest: SimulatedGuest) -> int:
-        """Give what it may take without being asked again.
+    def growth_kib(self, guest: SimulatedGuest, most: bool = False) -> int:
+        """Give the least, or the most, it may take without being asked again.
 
         Where it has rested near its target, that distance may be taken for
         its own: it is learnt, not known.
@@ -314,9 +314,11 @@ class Ledger:
         known = self.record(guest)
         asked_kib = known.asked_kib
         rests_kib = guest.target_kib if asked_kib is None else asked_kib
-        rests_kib += min(0, guest.offset_kib)
-        if known.near_s >= _CALIBRATED_S:
-            rests_kib -= MAX_OFFSET_KIB
+        learnt_kib = MAX_OFFSET_KIB if known.near_s >= _CALIBRATED_S else 0
+        if most:
+            rests_kib += max(0, guest.offset_kib) + learnt_kib
+        else:
+            rests_kib += min(0, guest.offset_kib) - learnt_kib
         return max(0, rests_kib - guest.actual_kib)
 
     def set_aside_kib(self, reboots: bool = True) -> int:
@@ -343,9 +345,12 @@ class Ledger:
             and one.noticed_s <= self.now_s < one.gone_s + KEPT_FOR_S
         )
 
-    def spendable_kib(self) -> int:
-        """Give what may be granted now: free, and promised to nobody."""
-        growing_kib = sum(self.growth_kib(guest) for guest in self.guests)
+    def spendable_kib(self, surely: bool = False) -> int:
+        """Give what may be granted now: free, and promised to nobody.
+
+        ``surely``: whatever offsets an agent has learnt of its guests.
+        """
+        growing_kib = sum(self.growth_kib(g, surely) for g in self.guests)
         left_kib = self.host.free_kib - growing_kib - self.set_aside_kib()
         return left_kib - self._settings.slack_kib
 

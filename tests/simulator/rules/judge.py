@@ -126,7 +126,7 @@ class Judge:
         self._settings = self._ledger.settings = settings
         self._ledger.look()
         self._present = set(self._ledger.records)
-        self._spendable_kib = self._ledger.spendable_kib()
+        self._spendable_kib = self._ledger.spendable_kib(surely=True)
         self._waiting = [
             claim
             for claim in self._ledger.claims
@@ -152,7 +152,7 @@ class Judge:
             escaped=escaped,
             counted=status["passes"] - self._counted,
             spendable_kib=min(
-                self._spendable_kib, self._ledger.spendable_kib()
+                self._spendable_kib, self._ledger.spendable_kib(surely=True)
             ),
             granted=[claim for claim in self._waiting if claim.granted_kib],
         )

@@ -95,6 +95,19 @@ class Rule7Test(ProtectionTest):
         self.assertEqual([], world.broken)
         self.assertGreater(guests_of(world)[0].target_kib, 700 * MIB)
 
+    def test_rule_7_an_offset_that_may_be_learnt_frees_nothing(self) -> None:
+        # Given a guest that grows by 20 MiB, and has rested near a target
+        world = world_of(300, free_mib=600)
+        ledger, guest = world.ledger, guests_of(world)[0]
+        ledger.record(guest).asked_kib = guest.actual_kib + 20 * MIB
+        known_kib = ledger.spendable_kib()
+        self.assertEqual(known_kib, ledger.spendable_kib(surely=True))
+        ledger.record(guest).near_s = 2.0
+        # Then what is surely free is less, and what may be free is more
+        self.assertEqual(known_kib + 8 * MIB, ledger.spendable_kib())
+        surely_kib = ledger.spendable_kib(surely=True)
+        self.assertEqual(known_kib - 8 * MIB, surely_kib)
+
 
 class Rule8Test(ProtectionTest):
     def test_rule_8_no_words_bring_more_than_the_flavor(self) -> None:
