@@ -97,7 +97,7 @@ class HostReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Give plain values, ready for JSON."""
-        return dataclasses.asdict(self)
+        return {name: getattr(self, name) for name in _NAMES}
 
     def to_stats(self) -> dict[str, str]:
         """Give the entry for ``ComputeNode.stats``."""

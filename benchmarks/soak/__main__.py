@@ -36,10 +36,12 @@ class Tally:
     def tell(self) -> None:
         """Print how far it is."""
         rate = self.passes / max(0.001, time.monotonic() - self._began_s)
+        left_min = (self._wanted - self.passes) / max(1, rate) / 60
         print(
             f"{self.passes:,} of {self._wanted:,} passes, "
             f"{self.worlds:,} worlds, {self.calls:,} balloons moved, "
-            f"{self.faults.total():,} faults, {rate:,.0f} passes/s",
+            f"{self.faults.total():,} faults, {self.violations} rules "
+            f"broken, {rate:,.0f} passes/s, {left_min:.0f} min to go",
             flush=True,
         )
 
@@ -73,13 +75,14 @@ def main() -> int:
     parser.add_argument("--world", type=int, help="play only this one")
     parser.add_argument("--workers", type=int, default=0)
     options = parser.parse_args()
-    tally = Tally(options.passes)
+    passes, seed = options.passes, options.seed
     if options.world is None:
-        outcomes = run.play_all(options.seed, options.passes, options.workers)
+        outcomes = run.play_all(seed, passes, options.workers)
     else:
-        passes = run.length(options.seed, options.world)
-        order = run.Order(options.seed, options.world, passes)
-        outcomes = iter([run.play(order)])
+        passes = run.length(seed, options.world)
+        order = run.Order(seed, options.world, passes)
+        outcomes = map(run.play, [order])
+    tally = Tally(passes)
     for outcome in outcomes:
         tally.add(outcome)
         if outcome.broken:

@@ -8,6 +8,7 @@ import itertools
 import logging
 import os
 import random
+import traceback
 from collections.abc import Iterator, Sequence
 
 from tests.simulator.chaos import Chaos
@@ -26,7 +27,10 @@ class Order:
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """How a world went; it ends with the first rule that is broken."""
+    """How a world went; it ends with the first rule that is broken.
+
+    A world in which the simulator itself fails is as broken.
+    """
 
     order: Order
     passes: int
@@ -55,15 +59,19 @@ def play(order: Order) -> Outcome:
     # Guests that misbehave are part of it; no need to be told of each.
     logging.disable(logging.CRITICAL)
     chaos = Chaos(f"{order.seed} {order.world}")
-    judge = chaos.world.judge
-    while chaos.world.passes < order.passes and not judge.broken:
-        chaos.step()
+    judge, failure = chaos.world.judge, []
+    try:
+        while chaos.world.passes < order.passes and not judge.broken:
+            chaos.step()
+    except Exception:  # noqa: BLE001
+        # Without the world's number nobody could look into it.
+        failure = [f"the simulator failed: {traceback.format_exc()}"]
     return Outcome(
         order,
         chaos.world.passes,
         judge.calls,
         chaos.faults,
-        chaos.world.broken,
+        chaos.world.broken + failure,
         tuple(chaos.events),
     )
 

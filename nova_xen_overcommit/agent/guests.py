@@ -2,6 +2,7 @@
 """What the agent remembers of each running guest between two passes."""
 
 import dataclasses
+import logging
 import math
 
 from nova_xen_overcommit.agent.hypervisor.base import Domain
@@ -22,6 +23,8 @@ from nova_xen_overcommit.policy.progress import (
 )
 from nova_xen_overcommit.policy.sample import MemorySample
 from nova_xen_overcommit.policy.traffic import DiskCounters
+
+LOG = logging.getLogger(__name__)
 
 # A guest needs this long, at most, to boot and start its publisher. If it
 # has never spoken by then it gets what its flavor says.
@@ -164,6 +167,7 @@ class TrackedGuest:
             self.felt_kib = max(self.domain.actual_kib, domain.actual_kib)
         if domain.metadata != self.domain.metadata:
             self.floor_kib = _floor_kib(domain, settings.floor_share)
+        self._heed(domain)
         self.domain = domain
         if sample is not None:
             self._observe(sample, settings)
@@ -180,6 +184,23 @@ class TrackedGuest:
             self.status_s = self.now_s
         self._look(disks, settings)
         self._judge()
+
+    def _heed(self, domain: Domain) -> None:
+        """Take for its target what somebody else has asked of it.
+
+        That may be an operator, a call that hung, or one that a former
+        agent made and that was under way still when this one began.
+        """
+        if domain.asked_kib in (self.domain.asked_kib, self.target_kib):
+            return
+        LOG.info(
+            "Guest %s was asked by somebody for %d KiB, not %d",
+            domain.name,
+            domain.asked_kib,
+            self.target_kib,
+        )
+        self.target_kib = domain.asked_kib
+        self.reason = "asked for by somebody else"
 
     def _observe(self, sample: MemorySample, settings: Settings) -> None:
         demand = self.demand

@@ -11,22 +11,21 @@ import heapq
 import itertools
 import random
 from collections.abc import Callable
-from typing import Any
 
 from nova_xen_overcommit.guest_metadata import GuestMetadata
+from nova_xen_overcommit.policy import floor
 from nova_xen_overcommit.policy.sample import MemorySample
-from tests.simulator import workload
+from tests.simulator import draw
 from tests.simulator.guest import SimulatedGuest
-from tests.simulator.host import AgentKilled, SimulatedHost
+from tests.simulator.host import AgentKilled
 from tests.simulator.memory import GIB, MIB
-from tests.simulator.workload import Course
 from tests.simulator.world import Client, World
 from tests.simulator.xenstore import xenstore_gone
 
-_COURSE_S = 1200.0
 _REMEMBERED = 60
-# A pass has so many steps and a few more: listing, reading, setting.
-_STEPS = 12
+# A pass has about so many steps if two calls are made for each of ten guests:
+# listing, measuring, reading, setting.
+_STEPS = 24
 _FROZEN = ("paused", "migrating", "saving", "in build", "shutting down")
 _GARBAGE = [
     b"\xff\xfe\x00garbage",
@@ -38,39 +37,12 @@ _GARBAGE = [
 ]
 
 
-def _options(rng: random.Random) -> dict[str, Any]:
-    """Give options as an operator might set them."""
-    mode = rng.choices(["overcommit", "balance", "observe"], [16, 3, 1])[0]
-    return {
-        "mode": mode,
-        "reserve_mib": rng.choice([32, 64, 128, 256]),
-        "max_step_mib": rng.choice([64, 256, 1024]),
-        "cool_down_s": rng.choice([2.0, 10.0, 30.0]),
-        "dead_band_mib": rng.choice([0, 8, 8, 32]),
-        "idle_tax": rng.choice([0.0, 0.75, 0.95]),
-        "demand_decay_s": rng.choice([5.0, 60.0]),
-        "floor_share": rng.choice([0.05, 0.1, 0.3]),
-        "start_share": rng.choice([0.3, 0.5]),
-        "require_guest_swap": rng.random() < 0.8,
-        "warm_up_s": rng.choice([0, 10, 60]),
-        "tick_interval_s": rng.choice([0.5, 1.0, 1.0]),
-    }
-
-
-def _host(rng: random.Random) -> SimulatedHost:
-    return SimulatedHost(
-        physical_kib=rng.choice([1, 2, 2, 3, 4, 8]) * GIB,
-        kept_kib=rng.choice([128, 256, 512]) * MIB,
-        speed_kib_s=rng.choice([20, 50, 100, 500]) * MIB,
-    )
-
-
 class Chaos:
     """One seeded world and all that goes wrong in it."""
 
     def __init__(self, seed: str) -> None:
         self._rng = rng = random.Random(seed)
-        self.world = World(_host(rng), **_options(rng))
+        self.world = World(draw.host(rng), **draw.options(rng))
         # Since the epoch, so that it may be set back by a day.
         self.world.host.clock.wall_offset_s = 1.7e9
         self.faults: collections.Counter[str] = collections.Counter()
@@ -166,22 +138,8 @@ class Chaos:
             return
         guest.speaks_every_s = self._rng.choice([0.0, 1.0, 5.0])
         guest.file_kib = self._rng.randint(0, 600) * MIB
-        course = self._course(flavor_kib)
+        course = draw.course(self._rng, flavor_kib)
         guest.course = course.beginning_at(self.world.host.clock.now_s)
-
-    def _course(self, flavor_kib: int) -> Course:
-        rng = self._rng
-        base_kib, peak_kib = flavor_kib // 10, flavor_kib * 9 // 10
-        kind = rng.randrange(5)
-        if kind == 0:
-            return workload.constant(rng.randint(base_kib, flavor_kib // 2))
-        if kind == 1:
-            return workload.steady(rng, _COURSE_S, flavor_kib // 3)
-        if kind == 2:
-            return workload.growth(_COURSE_S, base_kib, peak_kib)
-        return workload.sudden(
-            rng, _COURSE_S, base_kib, peak_kib, every_s=60, lasts_s=20
-        )
 
     # Faults of guests.
 
@@ -251,6 +209,18 @@ class Chaos:
         if guest is None or guest.busy:
             return False
         return self._for_a_while("busy", self._rng.choice(_FROZEN), "")
+
+    def set_by_hand(self) -> bool:
+        """Let an operator ask for another size, past the agent."""
+        guest = self._anyone()
+        if guest is None:
+            return False
+        # Operators know no floor but that of their guest's kernel.
+        least_kib = floor.floor_kib(guest.flavor_kib, 0.05, 0)
+        target_kib = self._rng.randint(least_kib, guest.flavor_kib)
+        self._say(f"{guest.name} is set to {target_kib} KiB by hand")
+        self.world.set_by_hand(guest, target_kib)
+        return True
 
     def held(self) -> bool:
         guest = self._anyone()
@@ -354,13 +324,11 @@ class Chaos:
         return True
 
     def mode_changed(self) -> None:
-        conf, now = self.world.conf, self.world.settings.mode
+        now = self.world.settings.mode
         other = self._rng.choice(["observe", "balance", "overcommit"])
-        conf.set_override("mode", other, "xen_overcommit")
+        self.world.set_mode(other)
         self._say(f"mode {other}")
-        self._later(
-            15, lambda: conf.set_override("mode", now, "xen_overcommit")
-        )
+        self._later(15, lambda: self.world.set_mode(now))
 
 
 _KINDS: dict[str, Callable[[Chaos], bool | None]] = {
@@ -377,6 +345,7 @@ _KINDS: dict[str, Callable[[Chaos], bool | None]] = {
         Chaos.calls_slow,
         Chaos.calls_hang,
         Chaos.dying_in_a_call,
+        Chaos.set_by_hand,
         Chaos.frozen,
         Chaos.held,
         Chaos.vanishing,

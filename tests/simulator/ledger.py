@@ -38,10 +38,12 @@ class Claim:
     """One start: what its client was told, and how far it has come.
 
     ``robbed``: somebody took its memory whom no agent can refuse.
+    ``begun``: its domain was there, so if it is gone its start has failed.
     """
 
     reservation: Reservation
     robbed: bool = False
+    begun: bool = False
 
     @property
     def uuid(self) -> str:
@@ -73,12 +75,15 @@ class Record:
     ``words`` is what it last said that was believable, ``former`` what it
     said before; ``starved`` counts those in a row that tell of shortage.
     ``asked_kib`` is the last target it was asked for, None when this agent
-    asked for none. ``felt_kib`` is what it had when it last spoke, and
+    asked for none; ``told_kib`` is what the hypervisor tells of it, whoever
+    asked. ``felt_kib`` is what it had when it last spoke, and
     ``given_from_kib`` before it was given more. ``still_s`` is for how long
     it was away from its target and came no nearer (``progress_s``: since
     when), ``near_s`` for how long it was so near to its target that this may
-    be where it rests.
-    ``troubled_s`` is when anything was last wrong.
+    be where it rests. ``failures`` counts how often in a row it was given up
+    (last for what it did since ``failed_s``): it may be left alone until
+    ``rests_until_s``; ``retried``: it was asked again. ``troubled_s`` is when
+    anything was last wrong.
     """
 
     known_s: float
@@ -86,11 +91,16 @@ class Record:
     actual_kib: int
     best_kib: int = 0
     asked_kib: int | None = None
+    told_kib: int = 0
     felt_kib: int = 0
     shrank_s: float = -math.inf
     given_s: float = -math.inf
     given_from_kib: int = 0
     gave_up_s: float = -math.inf
+    failures: int = 0
+    failed_s: float = -math.inf
+    retried: bool = False
+    rests_until_s: float = -math.inf
     troubled_s: float = -math.inf
     still_s: float = 0.0
     near_s: float = 0.0
@@ -135,6 +145,7 @@ class Ledger:
         known = self.records.get(guest.domain_id)
         if known is None:
             known = Record(self.now_s, self.now_s, guest.actual_kib)
+            known.told_kib = guest.target_kib
             self.records[guest.domain_id] = known
             known.best_kib = self.distance_kib(guest)
             known.progress_s = self.now_s
@@ -190,8 +201,20 @@ class Ledger:
         if self.host.unreachable:
             return
         for guest in self.guests:
-            self._look_at(guest, self.record(guest), now_s)
+            known = self.record(guest)
+            if guest.target_kib != known.told_kib:
+                self._heed(guest, known)
+            self._look_at(guest, known, now_s)
         self._forget(now_s)
+
+    def _heed(self, guest: SimulatedGuest, known: Record) -> None:
+        """See what came true of a call that got no answer, or another's."""
+        known.told_kib = guest.target_kib
+        if known.asked_kib == guest.target_kib:
+            return
+        if known.asked_kib is not None:
+            known.asked_kib = guest.target_kib
+        known.best_kib = self.distance_kib(guest)
 
     def _forget(self, now_s: float) -> None:
         self.away = [
@@ -227,11 +250,35 @@ class Ledger:
             known.progress_s = now_s
         else:
             known.still_s += min(now_s - known.seen_s, _LONGEST_LOOK_S)
+        if near and known.retried:
+            known.failures = 0
+        if known.still_s >= self._settings.progress.uncooperative_after_s:
+            self.give_up(known)
         if known.still_s > 1.0 or misbehaves(guest):
             known.troubled_s = now_s
         if guest.uuid in self.held or now_s - known.seen_s > 5.0:
             known.troubled_s = now_s
         known.actual_kib, known.seen_s = guest.actual_kib, now_s
+
+    def give_up(self, known: Record) -> None:
+        """Take note that a guest is left alone for a while, once a time."""
+        if known.failed_s == known.progress_s:
+            return
+        limits = self._settings.progress
+        delay_s = limits.retry_s * 2**known.failures
+        known.rests_until_s = self.now_s + min(limits.max_retry_s, delay_s)
+        known.failed_s, known.retried = known.progress_s, False
+        known.failures += 1
+
+    def set_by_hand(self, guest: SimulatedGuest) -> None:
+        """Take note that somebody asked a guest for another size.
+
+        An agent may take that for the end of its back-off.
+        """
+        self.rob()
+        known = self.records.get(guest.domain_id)
+        if known is not None:
+            known.still_s, known.progress_s = 0.0, self.now_s
 
     def distance_kib(self, guest: SimulatedGuest) -> int:
         """Give how far a guest is from where it was asked to be."""
@@ -258,16 +305,20 @@ class Ledger:
 
     max_age_s = 15.0
 
-    def growth_kib(self, guest: SimulatedGuest) -> int:
-        """Give what it may take without being asked again.
+    def growth_kib(self, guest: SimulatedGuest, most: bool = False) -> int:
+        """Give the least, or the most, it may take without being asked again.
 
         Where it has rested near its target, that distance may be taken for
         its own: it is learnt, not known.
         """
         known = self.record(guest)
-        rests_kib = self.final_kib(guest) + min(0, guest.offset_kib)
-        if known.near_s >= _CALIBRATED_S:
-            rests_kib -= MAX_OFFSET_KIB
+        asked_kib = known.asked_kib
+        rests_kib = guest.target_kib if asked_kib is None else asked_kib
+        learnt_kib = MAX_OFFSET_KIB if known.near_s >= _CALIBRATED_S else 0
+        if most:
+            rests_kib += max(0, guest.offset_kib) + learnt_kib
+        else:
+            rests_kib += min(0, guest.offset_kib) - learnt_kib
         return max(0, rests_kib - guest.actual_kib)
 
     def set_aside_kib(self, reboots: bool = True) -> int:
@@ -276,7 +327,7 @@ class Ledger:
         for claim in self.claims:
             guest = self.host.guests.get(claim.uuid)
             if guest is None:
-                unbuilt_kib += claim.granted_kib
+                unbuilt_kib += 0 if claim.begun else claim.granted_kib
             elif guest.busy:
                 due_kib = claim.granted_kib - guest.actual_kib
                 listed_kib += max(0, due_kib - self.growth_kib(guest))
@@ -294,9 +345,12 @@ class Ledger:
             and one.noticed_s <= self.now_s < one.gone_s + KEPT_FOR_S
         )
 
-    def spendable_kib(self) -> int:
-        """Give what may be granted now: free, and promised to nobody."""
-        growing_kib = sum(self.growth_kib(guest) for guest in self.guests)
+    def spendable_kib(self, surely: bool = False) -> int:
+        """Give what may be granted now: free, and promised to nobody.
+
+        ``surely``: whatever offsets an agent has learnt of its guests.
+        """
+        growing_kib = sum(self.growth_kib(g, surely) for g in self.guests)
         left_kib = self.host.free_kib - growing_kib - self.set_aside_kib()
         return left_kib - self._settings.slack_kib
 

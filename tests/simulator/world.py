@@ -78,6 +78,7 @@ class World:
     ) -> None:
         self.host = host or SimulatedHost()
         self.conf = configured(**{**QUICK, **options})
+        self.settings = Settings.of(self.conf)
         self.ledger = Ledger(self.host)
         self.judge = Judge(self.ledger)
         self.wire = Wire(self.host, self.judge)
@@ -107,9 +108,10 @@ class World:
         )
         self.judge.begin_agent(self.agent)
 
-    @property
-    def settings(self) -> Settings:
-        return Settings.of(self.conf)
+    def set_mode(self, mode: str) -> None:
+        """Change the option as an operator does; the next pass heeds it."""
+        self.conf.set_override("mode", mode, "xen_overcommit")
+        self.settings = Settings.of(self.conf)
 
     @property
     def broken(self) -> list[str]:
@@ -259,7 +261,7 @@ class World:
         guest.target_kib = granted_kib
         guest.exempt = "" if request.overcommit else "not to be ballooned"
         guest.busy = _INCOMING if client.incoming else ""
-        client.guest = guest
+        client.guest, client.claim.begun = guest, True
         self._count_building()
 
     def _settle(self, client: Client) -> None:
@@ -284,6 +286,11 @@ class World:
         guest = self.host.start("stranger", flavor_kib=flavor_kib, **more)
         self.ledger.rob()
         return guest
+
+    def set_by_hand(self, guest: SimulatedGuest, target_kib: int) -> None:
+        """Let somebody else ask a guest for another size."""
+        guest.told(target_kib)
+        self.ledger.set_by_hand(guest)
 
     def vanish(self, guest: SimulatedGuest, back_after_s: float = 0) -> None:
         """End a guest; one that reboots is back after a while."""

@@ -5,6 +5,7 @@ The production sensor reads it, so that its parser stands between a guest's
 words and the balancer, as on a real host.
 """
 
+import functools
 import re
 from collections.abc import Callable, Sequence
 
@@ -57,10 +58,9 @@ class SimulatedXenstore:
     def _value(
         self, path: str, guests: dict[int, SimulatedGuest]
     ) -> bytes | None:
-        match = _PATH.fullmatch(path)
-        assert match is not None, path
-        guest = guests.get(int(match[1]))
-        if guest is None or match[2] != LINE:
+        domain_id, name = _parts(path)
+        guest = guests.get(domain_id)
+        if guest is None or name != LINE:
             return None
         return guest.garbage or self._line(guest)
 
@@ -80,6 +80,13 @@ class SimulatedXenstore:
             if can_be_true(sample, guest.flavor_kib):
                 self._heard(guest, sample)
         return line
+
+
+@functools.lru_cache
+def _parts(path: str) -> tuple[int, str]:
+    match = _PATH.fullmatch(path)
+    assert match is not None, path
+    return int(match[1]), match[2]
 
 
 def render(sample: MemorySample, number: int) -> bytes:

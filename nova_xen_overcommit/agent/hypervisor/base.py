@@ -48,8 +48,9 @@ class Domain(GuestRef):
     ``busy`` says why it must not be touched now (paused, in build,
     migrated, saved …), "" when it may. ``exempt`` says why it is never
     ballooned (no balloon device, huge pages, passthrough …), "" when it
-    may be. ``asked_kib`` is the last target the hypervisor knows. ``disks``
-    is None where it isn't known which of them is the swap disk.
+    may be. ``asked_kib`` is the last target the hypervisor knows, whoever
+    asked for it; while a guest runs it changes only because somebody did.
+    ``disks`` is None where it isn't known which of them is the swap disk.
     """
 
     actual_kib: int

@@ -38,10 +38,14 @@ _GUESTS_PER_REREAD = 300
 
 @dataclasses.dataclass(slots=True)
 class _Guest:
-    """A running guest and how to reach it."""
+    """A running guest and how to reach it.
+
+    ``defined_kib`` is the current memory its definition last told of.
+    """
 
     handle: libvirt.virDomain
     domain: base.Domain
+    defined_kib: int
 
 
 class _Figures(NamedTuple):
@@ -60,6 +64,7 @@ class Census:
         self._patience = patience_
         self._guests: dict[int, _Guest] = {}
         self._oldest: list[int] = []
+        self._asked: dict[int, int] = {}
 
     def take(self, connection: libvirt.virConnect) -> list[base.Domain]:
         """Give the running guests, as measured now.
@@ -88,7 +93,15 @@ class Census:
         return [(domain, guest.handle) for domain, guest in found if guest]
 
     def forget(self) -> None:
-        """Read all anew; handles don't outlive their connection."""
+        """Read all anew; handles don't outlive their connection.
+
+        Only what guests were asked for is kept: a libvirtd that was started
+        anew has forgotten it, and tells of what they began with.
+        """
+        self._asked |= {
+            domain_id: guest.domain.asked_kib
+            for domain_id, guest in self._guests.items()
+        }
         self._guests.clear()
         self._oldest.clear()
 
@@ -139,8 +152,9 @@ class Census:
             # It stops while we look, or is in the midst of its start.
             LOG.debug("Domain %d left out: %s", domain_id, error)
             return
-        domain = self._domain(handle, domain_id, defined)
-        self._guests[domain_id] = _Guest(handle, domain)
+        asked_kib = self._asked.pop(domain_id, defined.asked_kib)
+        domain = self._domain(handle, domain_id, defined, asked_kib)
+        self._guests[domain_id] = _Guest(handle, domain, defined.asked_kib)
         self._oldest.append(domain_id)
 
     def _domain(
@@ -148,6 +162,7 @@ class Census:
         handle: libvirt.virDomain,
         domain_id: int,
         defined: definition.Definition,
+        asked_kib: int,
     ) -> base.Domain:
         return base.Domain(
             uuid=handle.UUIDString(),
@@ -155,7 +170,7 @@ class Census:
             domain_id=domain_id,
             flavor_kib=defined.flavor_kib,
             actual_kib=0,
-            asked_kib=defined.asked_kib,
+            asked_kib=asked_kib,
             vcpus=defined.vcpus,
             os_type=defined.os_type,
             overhead_kib=self._kind.overhead_kib(
@@ -203,7 +218,14 @@ class Census:
         except (libvirt.libvirtError, exception.HypervisorError) as error:
             LOG.debug("Guest %s not read: %s", guest.domain.name, error)
             return
-        fresh = self._domain(guest.handle, guest.domain.domain_id, defined)
+        asked_kib = guest.domain.asked_kib
+        changed = defined.asked_kib != guest.defined_kib
+        if changed and self._kind.tells_targets:
+            asked_kib = defined.asked_kib
+        guest.defined_kib = defined.asked_kib
+        fresh = self._domain(
+            guest.handle, guest.domain.domain_id, defined, asked_kib
+        )
         guest.domain = dataclasses.replace(
             fresh, actual_kib=guest.domain.actual_kib, busy=guest.domain.busy
         )

@@ -32,6 +32,7 @@ class Kind(Protocol):
     rebuilds_at_reboot: bool
     has_statistics: bool
     has_domain_0: bool
+    tells_targets: bool
 
     def host_memory(
         self, connection: Any, domains: Sequence[Domain], kept_kib: int | None
@@ -49,6 +50,7 @@ class Xen:
     rebuilds_at_reboot = True
     has_statistics = False
     has_domain_0 = True
+    tells_targets = True
 
     def host_memory(
         self, connection: Any, domains: Sequence[Domain], kept_kib: int | None
@@ -82,6 +84,7 @@ class Qemu:
     rebuilds_at_reboot = False
     has_statistics = True
     has_domain_0 = False
+    tells_targets = False
 
     def host_memory(
         self, connection: Any, domains: Sequence[Domain], kept_kib: int | None
@@ -116,6 +119,7 @@ class Embedded:
     rebuilds_at_reboot = False
     has_statistics = False
     has_domain_0 = False
+    tells_targets = True
 
     def host_memory(
         self, connection: Any, domains: Sequence[Domain], kept_kib: int | None

@@ -148,6 +148,9 @@ class LibvirtHypervisor:
         except base.Unanswered as error:
             raise base.Unanswered(f"{complaint}: {error}") from error
         except libvirt.libvirtError as error:
+            if not _is_alive(connection):
+                # Whether it was done before libvirtd went nobody knows.
+                raise base.Unanswered(f"{complaint}: {error}") from error
             raise exception.HypervisorError(f"{complaint}: {error}") from error
 
     def overhead_kib(self, flavor_kib: int, vcpus: int, os_type: str) -> int:

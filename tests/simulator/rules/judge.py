@@ -88,11 +88,13 @@ class Judge:
         if call.gives:
             known.given_s = ledger.now_s
             known.given_from_kib = call.before_kib
+        known.retried = known.retried or call.moves
         lost_s = call.settings.progress.uncooperative_after_s
         stays = abs(target_kib - guest.actual_kib) <= _SETTLED_KIB
         if stays and known.still_s >= lost_s - 1.0:
             # That was decided when its time was over, maybe long ago.
             known.gave_up_s = known.progress_s + lost_s
+            ledger.give_up(known)
         elif call.moves and math.isfinite(known.gave_up_s):
             # Tried again: it has new patience.
             known.gave_up_s, known.still_s = -math.inf, 0.0
@@ -117,14 +119,14 @@ class Judge:
         """Judge another agent from now on."""
         self._ledger.begin_agent()
         self._report = None
-        self._counted = agent.status()["passes"]
+        self._counted = agent.counted()["passes"]
 
     def begin_pass(self, settings: Settings) -> None:
         """Take note that a pass begins, with these options."""
         self._settings = self._ledger.settings = settings
         self._ledger.look()
         self._present = set(self._ledger.records)
-        self._spendable_kib = self._ledger.spendable_kib()
+        self._spendable_kib = self._ledger.spendable_kib(surely=True)
         self._waiting = [
             claim
             for claim in self._ledger.claims
@@ -136,7 +138,7 @@ class Judge:
     ) -> None:
         """Judge the pass that is over."""
         assert self._settings is not None
-        status = agent.status()
+        status = agent.counted()
         done = passes.Pass(
             ledger=self._ledger,
             settings=self._settings,
@@ -150,7 +152,7 @@ class Judge:
             escaped=escaped,
             counted=status["passes"] - self._counted,
             spendable_kib=min(
-                self._spendable_kib, self._ledger.spendable_kib()
+                self._spendable_kib, self._ledger.spendable_kib(surely=True)
             ),
             granted=[claim for claim in self._waiting if claim.granted_kib],
         )

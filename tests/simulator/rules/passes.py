@@ -145,7 +145,8 @@ def _healthy(done: Pass) -> list[SimulatedGuest]:
     for guest in ledger.guests:
         known = ledger.record(guest)
         well_s = ledger.now_s - known.troubled_s
-        if well_s >= _HEALTHY_S and ledger.fresh(guest):
+        rests = ledger.now_s < known.rests_until_s + GRACE_S
+        if well_s >= _HEALTHY_S and not rests and ledger.fresh(guest):
             found.append(guest)
     return found
 
@@ -288,10 +289,10 @@ def rule_10_every_pass_leaves_a_heartbeat(done: Pass) -> str:
 def rule_11_only_overcommit_promises_more(done: Pass) -> str:
     if done.report is None or not done.good:
         return ""
+    if done.report["mode"] == "overcommit":
+        return ""
     told = reports.HostReport.from_dict(dict(done.report))
     span_mib = told.physical_mib
-    if told.mode == "overcommit":
-        return ""
     wanted_mib = capacity.wanted_mib(
         "overcommit", span_mib, told, told.usable_mib
     )

@@ -164,6 +164,50 @@ class CallsTest(CensusTest):
             self.hypervisor.domains()
 
 
+class TargetsTest(CensusTest):
+    """What a guest was asked for last, whoever asked."""
+
+    def connect(self, kind: str = "Test") -> None:
+        super().connect(kind)
+        self.start("one")
+
+    def asked_kib(self) -> int:
+        # A definition is read again one pass later.
+        self.hypervisor.domains()
+        return self.domain("one").asked_kib
+
+    def test_what_somebody_else_asks_is_told(self) -> None:
+        self.connect()
+        self.assertEqual(512 * MIB, self.asked_kib())
+        # When an operator asks for less
+        self.real.lookupByName("one").setMemory(300 * MIB)
+        self.assertEqual(300 * MIB, self.asked_kib())
+
+    def test_a_libvirtd_started_anew_asks_for_nothing(self) -> None:
+        # Given a guest that was asked for 300 MiB
+        self.connect()
+        self.hypervisor.set_target(self.domain("one"), 300 * MIB)
+        self.assertEqual(300 * MIB, self.asked_kib())
+        # When libvirtd is restarted, and tells of what the guest began with
+        self.connection.isAlive = lambda: False
+        self.connection = Connection(self.real)
+        self.addCleanup(self.connection.go_on.set)
+        self.real.lookupByName("one").setMemory(512 * MIB)
+        # Then that is no new target, now and later
+        self.assertEqual(300 * MIB, self.asked_kib())
+        # But what is asked then is
+        self.real.lookupByName("one").setMemory(400 * MIB)
+        self.assertEqual(400 * MIB, self.asked_kib())
+
+    def test_what_a_guest_has_is_not_what_it_was_asked_for(self) -> None:
+        # Given QEMU, whose definitions tell what guests have
+        self.connect("QEMU")
+        self.assertEqual(512 * MIB, self.asked_kib())
+        # When its balloon has come half of its way
+        self.real.lookupByName("one").setMemory(400 * MIB)
+        self.assertEqual(512 * MIB, self.asked_kib())
+
+
 class HangTest(CensusTest):
     def hang(self, *names: str) -> None:
         self.connection.hanging = set(names)
@@ -231,6 +275,27 @@ class HangTest(CensusTest):
         # And others are not concerned
         self.hypervisor.set_target(two, 300 * MIB)
         self.assertEqual(300 * MIB, self.domain("two").actual_kib)
+
+    def test_a_change_of_memory_may_be_done_when_libvirtd_goes(self) -> None:
+        # Given a libvirtd that does what it is asked for, and is gone
+        self.connect()
+        self.start("one")
+        one = self.domain("one")
+        lookup = self.connection.lookupByUUIDString
+
+        def lookup_and_lose(uuid: str) -> Any:
+            handle = lookup(uuid)
+            handle.setMemoryFlags = self.lose
+            return handle
+
+        self.connection.lookupByUUIDString = lookup_and_lose
+        # Then nobody knows whether it is done
+        with self.assertRaisesRegex(base.Unanswered, "guest one"):
+            self.hypervisor.set_target(one, 300 * MIB)
+
+    def lose(self, *_arguments: int) -> None:
+        self.connection.isAlive = lambda: False
+        raise libvirt.libvirtError("end of file while reading")
 
 
 class PatienceTest(unittest.TestCase):

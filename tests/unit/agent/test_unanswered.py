@@ -4,6 +4,7 @@
 import unittest
 
 from nova_xen_overcommit.agent.hypervisor.base import Unanswered
+from nova_xen_overcommit.exception import HypervisorError
 from tests.simulator import MIB
 from tests.unit.agent.harness import Harness
 
@@ -41,3 +42,61 @@ class UnansweredTest(unittest.TestCase):
         self.harness.agent.tick()
         self.assertLess(self.asked[0], before_kib)
         self.assertEqual(before_kib, self.tracked.target_kib)
+
+    def test_what_came_true_of_a_call_that_hung_is_its_target(self) -> None:
+        # Given a guest of which less was asked, without an answer
+        before_kib = self.tracked.target_kib
+        self.guest.hangs_calls = True
+        self.harness.host.set_target = self.late(self.harness.host.set_target)
+        self.harness.ask(flavor_kib=8 * 1024 * MIB, floor_kib=3000 * MIB)
+        self.harness.agent.tick()
+        self.assertEqual(before_kib, self.tracked.target_kib)
+        # When that comes true
+        self.harness.host.run(0.5)
+        self.harness.agent.tick()
+        # Then it is what is expected of it
+        self.assertLess(self.asked[0], before_kib)
+        self.assertEqual(self.asked[0], self.tracked.target_kib)
+
+    def late(self, set_target):
+        """Let the first call hang and come true, and refuse all others."""
+
+        def call(domain, target_kib: int) -> None:
+            self.asked.append(target_kib)
+            if len(self.asked) > 1:
+                raise HypervisorError("refused")
+            set_target(domain, target_kib)
+
+        return call
+
+    def test_what_an_operator_asks_for_is_its_target(self) -> None:
+        self.guest.told(700 * MIB)
+        self.harness.agent.tick()
+        self.assertEqual(700 * MIB, self.tracked.target_kib)
+
+
+class FormerAgentTest(unittest.TestCase):
+    def test_a_call_it_made_counts_when_it_comes_true(self) -> None:
+        # Given an agent that was killed while a guest was given memory
+        harness = Harness()
+        guest = harness.boot()
+        harness.run(20)
+        guest.told(400 * MIB)
+        harness.run(10)
+        guest.slow_calls_s = 3.0
+        guest.wants_kib = 390 * MIB
+        harness.run(1)
+        late_kib = harness.balancer.guests[guest.uuid].target_kib
+        self.assertGreater(late_kib, 400 * MIB)
+        # And one that hears nothing of the guest follows
+        guest.silent = True
+        harness.restart()
+        harness.agent.tick()
+        tracked = harness.balancer.guests[guest.uuid]
+        self.assertLess(tracked.target_kib, late_kib)
+        # When the call is done, long after the next agent began
+        harness.host.run(3)
+        harness.agent.tick()
+        # Then what the guest will take is nobody else's
+        self.assertEqual(late_kib, tracked.target_kib)
+        self.assertGreater(tracked.to_come_kib, 0)

@@ -79,6 +79,24 @@ class Rule2Test(ProtectionTest):
         off = mock.patch.object(Balancer, "_grow", hoping)
         self.assert_needed("rule_2_granted_out_of_measured_free", play, off)
 
+    def test_rule_2_a_call_of_a_former_agent_counts(self) -> None:
+        def play() -> World:
+            world = world_of(300, 300, free_mib=400)
+            first, second = guests_of(world)
+            first.slow_calls_s, first.silent = 5.0, False
+            first.wants_kib = 600 * MIB
+            world.run(2)
+            # Its call is under way still when the agent dies
+            world.kill_agent()
+            first.silent = True
+            world.run(6)
+            second.wants_kib = 600 * MIB
+            world.run(10)
+            return world
+
+        off = mock.patch.object(TrackedGuest, "_heed")
+        self.assert_needed("rule_2_granted_out_of_measured_free", play, off)
+
 
 class Rule3Test(ProtectionTest):
     def test_rule_3_takes_by_the_largest_step(self) -> None:
@@ -267,6 +285,28 @@ class Rule5Test(ProtectionTest):
 
         off = mock.patch.object(guests, "advance", trusting)
         self.assert_needed("rule_5_uncooperative_is_named", play, off)
+
+    def test_rule_5_the_uncooperative_is_tried_again(self) -> None:
+        def play() -> World:
+            world = world_of(300, free_mib=900)
+            guest = guests_of(world)[0]
+            # Given a guest that is given up again and again, each time for
+            # twice as long
+            guest.stuck = True
+            guest.wants_kib = 400 * MIB
+            world.run(245)
+            guest.stuck = False
+            world.run(260)
+            return world
+
+        def for_good(before, actual_kib, now_s, limits) -> Progress:
+            limits = dataclasses.replace(limits, retry_s=1e9, max_retry_s=1e9)
+            return given_up(before, actual_kib, now_s, limits)
+
+        given_up = progress._given_up
+        off = mock.patch.object(progress, "_given_up", for_good)
+        check = "rule_3_need_is_met_in_the_same_pass"
+        self.assert_needed(check, play, off)
 
     def test_rule_5_the_uncooperative_is_not_idle(self) -> None:
         def play() -> World:

@@ -77,6 +77,37 @@ class Rule7Test(ProtectionTest):
         off = mock.patch.object(starts, "outstanding_kib", twice)
         self.assert_needed("rule_3_need_is_met_in_the_same_pass", play, off)
 
+    def test_rule_7_a_start_that_failed_is_due_nothing(self) -> None:
+        # Given an incoming migration, and a guest in need of what it waits for
+        world = world_of(200, free_mib=1300)
+        world.run(110)
+        client = world.ask(GIB, incoming=True, restore_kib=1000 * MIB)
+        world.run(2)
+        arriving = client.guest
+        assert arriving is not None and arriving.busy
+        guests_of(world)[0].wants_kib = 800 * MIB
+        world.run(3)
+        self.assertLess(guests_of(world)[0].target_kib, 700 * MIB)
+        # When it fails while the host is measured, its guest listed already
+        world.wire.after_steps(1, lambda: world.vanish(arriving))
+        world.step()
+        # Then its memory may go to the other
+        self.assertEqual([], world.broken)
+        self.assertGreater(guests_of(world)[0].target_kib, 700 * MIB)
+
+    def test_rule_7_an_offset_that_may_be_learnt_frees_nothing(self) -> None:
+        # Given a guest that grows by 20 MiB, and has rested near a target
+        world = world_of(300, free_mib=600)
+        ledger, guest = world.ledger, guests_of(world)[0]
+        ledger.record(guest).asked_kib = guest.actual_kib + 20 * MIB
+        known_kib = ledger.spendable_kib()
+        self.assertEqual(known_kib, ledger.spendable_kib(surely=True))
+        ledger.record(guest).near_s = 2.0
+        # Then what is surely free is less, and what may be free is more
+        self.assertEqual(known_kib + 8 * MIB, ledger.spendable_kib())
+        surely_kib = ledger.spendable_kib(surely=True)
+        self.assertEqual(known_kib - 8 * MIB, surely_kib)
+
 
 class Rule8Test(ProtectionTest):
     def test_rule_8_no_words_bring_more_than_the_flavor(self) -> None:

@@ -111,6 +111,11 @@ class Machine(RuleBasedStateMachine):
         if guest:
             setattr(guest, fault, on)
 
+    @rule(guest=guests, mib=st.integers(64, 1536))
+    def set_by_hand(self, guest: SimulatedGuest | None, mib: int) -> None:
+        if guest:
+            self.world.set_by_hand(guest, min(mib * MIB, guest.flavor_kib))
+
     @rule(guest=guests, seconds=st.sampled_from([0.0, 2.0, 6.0]))
     def calls_slow(self, guest: SimulatedGuest | None, seconds: float) -> None:
         if guest:
@@ -179,7 +184,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(mode=st.sampled_from(["observe", "balance", "overcommit"]))
     def mode(self, mode: str) -> None:
-        self.world.conf.set_override("mode", mode, "xen_overcommit")
+        self.world.set_mode(mode)
 
     @rule(seconds=st.sampled_from([0.5, 3.0, 10.0, 30.0]))
     def time_passes(self, seconds: float) -> None:

@@ -59,6 +59,15 @@ class CommandTest(unittest.TestCase):
         last = said.splitlines()[-1]
         self.assertTrue(last.startswith('RESULT {"passes": 200, "viol'), last)
 
+    def test_a_world_that_fails_is_named(self) -> None:
+        # Given a simulator with a mistake
+        off = mock.patch.object(chaos.Chaos, "step", side_effect=KeyError("x"))
+        with off:
+            code, said = self.soak("--world", "7")
+        self.assertEqual(1, code)
+        self.assertIn("KeyError: 'x'", said)
+        self.assertIn("make soak SEED=1 WORLD=7", said)
+
     def test_what_is_broken_can_be_played_again(self) -> None:
         # Given a balancer that grants starts whatever their floors sum up to
         fits = mock.patch.object(StartDesk, "_floors_fit", return_value=True)
