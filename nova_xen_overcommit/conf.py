@@ -415,6 +415,18 @@ point in ``nova_xen_overcommit.predictors``. Shipped: ``recent_max``,
 ``percentile``, ``n_sigma``, and ``max``, the largest of them.
 """,
     ),
+    cfg.FloatOpt(
+        "risk",
+        default=0.001,
+        min=1e-06,
+        max=0.5,
+        help="""
+Share of host-time in which the guests may need more than was foretold when
+the promise was made, so that memory has to be shared out or guests swap. The
+default is a minute and a half a day; 0.0001 is nine seconds a day, and
+promises less. Predictors with parameters of their own don't heed it.
+""",
+    ),
     cfg.IntOpt(
         "history_s",
         default=86400,

@@ -51,7 +51,7 @@ def make_agent(
     )
     sensors = load_sensors(options.sensors, context)
     leases = Leases()
-    predictor = load_predictor(options.predictor)
+    predictor = load_predictor(options.predictor, options.risk)
     return core.Agent(
         conf,
         balancer.Balancer(hypervisor, sensors, leases, clock.monotonic_s),
@@ -126,8 +126,8 @@ def load_sensors(names: Sequence[str], context: SensorContext) -> list[Sensor]:
     return suiting
 
 
-def load_predictor(name: str) -> Predictor:
-    """Load a predictor by name.
+def load_predictor(name: str, risk: float) -> Predictor:
+    """Load a predictor by name; ``risk`` is a share of host-time.
 
     :raises InvalidConfiguration: there is none of that name.
     """
@@ -136,6 +136,7 @@ def load_predictor(name: str) -> Predictor:
             PREDICTORS,
             name,
             invoke_on_load=True,
+            invoke_kwds={"risk": risk},
             warn_on_missing_entrypoint=False,
         )
     except RuntimeError as error:

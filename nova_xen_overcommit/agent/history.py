@@ -2,7 +2,9 @@
 """Demand of the guests over time, kept small and in memory."""
 
 import collections
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
+
+from nova_xen_overcommit.policy.predictors import GuestPast, HostPast
 
 # A day in five-minute steps, and no fewer steps for shorter histories.
 STEPS = 288
@@ -32,19 +34,34 @@ class DemandHistory:
             while next(iter(steps)) <= step - STEPS:
                 steps.popitem(last=False)
 
-    def summed(self, uuids: Iterable[str]) -> list[int]:
-        """Give the summed demand of some guests, oldest first.
+    def past(
+        self, flavors_kib: Mapping[str, int], now_s: float, wall_s: float
+    ) -> HostPast:
+        """Give the past of some guests, by uuid; flavors in KiB.
 
         A guest that wasn't there in a step counts with the highest it ever
-        had: it would have been there with no less.
+        had: it would have been there with no less. ``now_s`` and ``wall_s``
+        are one moment, told by the clock of ``add`` and by the wall clock.
         """
-        series = [self._guests[u] for u in uuids if u in self._guests]
+        known = [uuid for uuid in flavors_kib if uuid in self._guests]
+        series = [self._guests[uuid] for uuid in known]
         steps = sorted(set().union(*series)) if series else []
         highest = [max(guest.values()) for guest in series]
-        return [
-            sum(
-                guest.get(step, most)
-                for guest, most in zip(series, highest, strict=True)
-            )
-            for step in steps
-        ]
+        last = steps[-1] if steps else int(now_s // self.step_s)
+        return HostPast(
+            step_s=self.step_s,
+            end_s=wall_s + (last + 1) * self.step_s - now_s,
+            sum_kib=[
+                sum(
+                    guest.get(step, most)
+                    for guest, most in zip(series, highest, strict=True)
+                )
+                for step in steps
+            ],
+            guests=[
+                GuestPast(flavors_kib[uuid], len(guest), most)
+                for uuid, guest, most in zip(
+                    known, series, highest, strict=True
+                )
+            ],
+        )

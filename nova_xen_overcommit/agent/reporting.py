@@ -142,7 +142,7 @@ class Reporter:
     ) -> report.HostReport:
         """Give the report of a pass made at ``now_s`` (monotonic)."""
         sums = Sums.of(guests, starting, settings)
-        self._remember(guests, settings, now_s)
+        self._remember(guests, settings, now_s, wall_s)
         peak_kib = sums.overhead_kib + min(
             sums.committed_kib, sums.full_kib + self._known_peak_kib
         )
@@ -183,6 +183,7 @@ class Reporter:
         guests: Mapping[str, TrackedGuest],
         settings: Settings,
         now_s: float,
+        wall_s: float,
     ) -> None:
         # What a guest needs to boot is no sign of what it will need: its
         # warm-up counts in full instead, and leaves no history.
@@ -196,8 +197,11 @@ class Reporter:
         current_kib = sum(demands.values())
         due = now_s - self._predicted_s >= _PREDICT_EVERY_S
         if due or known != self._known:
-            summed = self._history.summed(sorted(known))
-            self._known_peak_kib = self._predictor.peak_kib(summed)
+            flavors_kib = {
+                uuid: guests[uuid].domain.flavor_kib for uuid in sorted(known)
+            }
+            past = self._history.past(flavors_kib, now_s, wall_s)
+            self._known_peak_kib = self._predictor.peak_kib(past)
             self._known, self._predicted_s = known, now_s
         # What is needed now is no prediction: it counts at once.
         self._known_peak_kib = max(self._known_peak_kib, current_kib)

@@ -41,6 +41,7 @@ BOUNDS: dict[str, tuple[float | None, float | None]] = {
     "stuck_after_s": (1, 600),
     "uncooperative_after_s": (2, 3600),
     "max_overcommit_ratio": (1.0, 64.0),
+    "risk": (1e-06, 0.5),
     "history_s": (60, 2592000),
     "warm_up_s": (0, 2592000),
     "promise_raise_delay_s": (0, 86400),
