@@ -429,11 +429,35 @@ promises less. Predictors with parameters of their own don't heed it.
     ),
     cfg.IntOpt(
         "history_s",
-        default=86400,
+        default=604800,
         min=60,
         max=2592000,
         help="""
-Seconds of demand history that the predictor looks at.
+Seconds of demand history that the predictor looks at, in steps of five
+minutes (shorter ones below an hour). A week by default: the same hours of the
+same days come again. Each guest takes 8 KiB of the agent's memory for a week.
+""",
+    ),
+    cfg.StrOpt(
+        "history_dir",
+        default="/var/lib/nova-xen-overcommit/history",
+        help="""
+Directory in which the agent keeps what each guest needed and used in each
+step, so that a new agent knows it and ``nova-xen-overcommit history export``
+has it. The agent creates it. Empty: nothing is kept, and each agent begins
+anew. A disk that is full, broken or hangs costs history, and nothing else.
+""",
+    ),
+    cfg.IntOpt(
+        "history_keep_s",
+        default=31536000,
+        min=86400,
+        max=315360000,
+        help="""
+Seconds for which ``history_dir`` keeps what was seen, guests included that
+are long gone; a year by default. A guest takes 1.7 MB a year (4.1 MB if it is
+alone on its host). Whole days (UTC) are dropped. Less than ``history_s``
+shortens what a new agent knows.
 """,
     ),
     cfg.IntOpt(

@@ -2,6 +2,7 @@
 """Puts an agent together from its configuration."""
 
 import logging
+import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from stevedore import driver, named
 from nova_xen_overcommit import exception
 from nova_xen_overcommit.agent import balancer, core, news, reporting
 from nova_xen_overcommit.agent.history import DemandHistory
+from nova_xen_overcommit.agent.history.keeper import Keeper
 from nova_xen_overcommit.agent.hypervisor import events, libvirt_host
 from nova_xen_overcommit.agent.reservations import Leases
 from nova_xen_overcommit.agent.sensors.base import (
@@ -55,11 +57,25 @@ def make_agent(
     return core.Agent(
         conf,
         balancer.Balancer(hypervisor, sensors, leases, clock.monotonic_s),
-        reporting.Reporter(predictor, DemandHistory(options.history_s)),
+        reporting.Reporter(predictor, _history(options, clock)),
         leases,
         clock,
         _sources(conf, hypervisor.kind, leases),
     )
+
+
+def _history(
+    options: cfg.ConfigOpts.GroupAttr, clock: core.Clock
+) -> DemandHistory:
+    keeper = None
+    if options.history_dir:
+        keeper = Keeper(
+            pathlib.Path(options.history_dir),
+            options.history_s,
+            options.history_keep_s,
+            clock.wall_s,
+        ).start()
+    return DemandHistory(options.history_s, keeper)
 
 
 def _sources(

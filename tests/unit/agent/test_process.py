@@ -23,6 +23,7 @@ agent_socket = {directory}/agent.sock
 sensors = simulated
 simulated_scenario = {directory}/scenario.toml
 heartbeat_file = {directory}/heartbeat
+history_dir = {directory}/history
 {extra}
 """
 SCENARIO = """
