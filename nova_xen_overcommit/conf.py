@@ -455,7 +455,7 @@ anew. A disk that is full, broken or hangs costs history, and nothing else.
         max=315360000,
         help="""
 Seconds for which ``history_dir`` keeps what was seen, guests included that
-are long gone; a year by default. A guest takes 1.7 MB a year (4.1 MB if it is
+are long gone; a year by default. A guest takes 2 MB a year (4.2 MB if it is
 alone on its host). Whole days (UTC) are dropped. Less than ``history_s``
 shortens what a new agent knows.
 """,

@@ -80,7 +80,7 @@ class Directory:
             if self._file < 0 or path != self._written:
                 self._open(path)
             self._write(self._encoder.encode(step))
-        except OSError:
+        except BaseException:
             self._undo()
             raise
 
