@@ -43,6 +43,7 @@ BOUNDS: dict[str, tuple[float | None, float | None]] = {
     "max_overcommit_ratio": (1.0, 64.0),
     "risk": (1e-06, 0.5),
     "history_s": (60, 2592000),
+    "history_keep_s": (86400, 315360000),
     "warm_up_s": (0, 2592000),
     "promise_raise_delay_s": (0, 86400),
     "weight_multiplier": (None, None),

@@ -24,17 +24,27 @@ def read(
 ) -> Iterator[HostStep]:
     """Give all steps since the day of ``since_s``, as they were written.
 
-    A file is read up to its first damaged record; ``damaged`` is told. The
-    newest record of a file that is being written may be one of those.
-
     :raises OSError: the directory or a file can't be read.
     """
     for path in records.files(directory, since_s):
-        try:
-            with path.open("rb") as file:
-                yield from records.Reader(file).steps()
-        except records.Damaged as error:
-            damaged(f"{path} is damaged, the rest of it is left out: {error}")
+        yield from read_file(path, damaged)
+
+
+def read_file(
+    path: Path, damaged: Callable[[str], None] = LOG.warning
+) -> Iterator[HostStep]:
+    """Give the steps of a file up to its first damaged record.
+
+    ``damaged`` is told of that. The newest record of a file that is being
+    written may be one of those.
+
+    :raises OSError: the file can't be read.
+    """
+    try:
+        with path.open("rb") as file:
+            yield from records.Reader(file).steps()
+    except records.Damaged as error:
+        damaged(f"{path} is damaged, the rest of it is left out: {error}")
 
 
 class Directory:

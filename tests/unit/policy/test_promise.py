@@ -2,6 +2,7 @@
 """What a host may promise: each bound, and slow rises."""
 
 import dataclasses
+import fractions
 import unittest
 
 from hypothesis import given
@@ -55,6 +56,96 @@ class PromiseTest(unittest.TestCase):
     def test_guests_counted_in_full_leave_the_physical_host(self) -> None:
         # Six GiB of guests nobody knows: what is left is physical.
         self.assertEqual(7 * GIB, made(peak_kib=6 * GIB).promise_kib)
+
+
+SIZES = st.integers(0, 2**40)
+ACCOUNTS = st.builds(
+    promise.Account,
+    usable_kib=SIZES,
+    reserve_kib=SIZES,
+    committed_kib=SIZES,
+    peak_kib=SIZES,
+    floors_kib=SIZES,
+    floor_share=st.floats(0.02, 1.0),
+    max_ratio=st.floats(1.0, 64.0),
+    swap_kib=st.none() | SIZES,
+)
+# What makes a host promise less, the more there is of it.
+BURDENS = ("reserve_kib", "peak_kib", "floors_kib")
+# What makes it promise more.
+ASSETS = ("usable_kib", "max_ratio")
+
+
+class PropertiesTest(unittest.TestCase):
+    @given(ACCOUNTS)
+    def test_it_is_never_above_any_bound(self, account) -> None:
+        told = promise.promise(account)
+        room = told.promise_kib - account.committed_kib
+        offered = account.usable_kib - account.reserve_kib
+        self.assertGreaterEqual(room, 0)
+        if not room:
+            return
+        # The predicted peak and what is promised besides fit the host
+        self.assertLessEqual(account.peak_kib + room, offered)
+        # So do the floors of all that may come
+        exact = fractions.Fraction(account.floor_share)
+        self.assertLessEqual(account.floors_kib + room * exact, offered)
+        ratio = fractions.Fraction(account.max_ratio)
+        self.assertLessEqual(told.promise_kib, account.usable_kib * ratio)
+        if account.swap_kib is not None:
+            limit = account.usable_kib + account.swap_kib
+            self.assertLessEqual(told.promise_kib, limit)
+
+    @given(ACCOUNTS)
+    def test_the_bound_that_is_told_is_the_one_that_decided(self, account):
+        told = promise.promise(account)
+        # Without all others it would be the same
+        without = {
+            "demand": {"peak_kib": -(2**60)},
+            "floors": {"floors_kib": -(2**60)},
+            "ratio": {"max_ratio": 2.0**62},
+            "swap": {"swap_kib": None},
+        }
+        del without[told.bound]
+        others = {
+            name: v for one in without.values() for name, v in one.items()
+        }
+        if account.usable_kib or told.bound == "ratio":
+            alone = promise.promise(dataclasses.replace(account, **others))
+            self.assertEqual(told, alone)
+
+    @given(ACCOUNTS, st.sampled_from(BURDENS), SIZES)
+    def test_more_of_a_burden_is_never_more_promise(
+        self, account, name, more
+    ) -> None:
+        heavier = dataclasses.replace(
+            account, **{name: getattr(account, name) + more}
+        )
+        self.assertLessEqual(
+            promise.promise(heavier).promise_kib,
+            promise.promise(account).promise_kib,
+        )
+
+    @given(ACCOUNTS, st.sampled_from(ASSETS), st.integers(0, 2**30))
+    def test_more_of_an_asset_is_never_less_promise(
+        self, account, name, more
+    ) -> None:
+        richer = dataclasses.replace(
+            account, **{name: getattr(account, name) + more}
+        )
+        self.assertGreaterEqual(
+            promise.promise(richer).promise_kib,
+            promise.promise(account).promise_kib,
+        )
+
+    @given(ACCOUNTS)
+    def test_who_has_just_begun_promises_what_is_there(self, account) -> None:
+        unmoved_kib = promise.unmoved_kib(account)
+        self.assertIn(
+            unmoved_kib,
+            (account.committed_kib, account.usable_kib - account.reserve_kib),
+        )
+        self.assertGreaterEqual(unmoved_kib, account.committed_kib)
 
 
 class SlowRiseTest(unittest.TestCase):

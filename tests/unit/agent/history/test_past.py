@@ -35,10 +35,12 @@ def expected(steps: list[Step], uuids: set[str]) -> list[int]:
         sum(1 for u in UUIDS if values(steps[:at], u) and u not in step)
         for at, step in enumerate(steps)
     ]
-    seen = [
-        len(step) >= gone for step, gone in zip(steps, lost, strict=True)
-    ][len(steps) - count :]
-    most = max((s for s, was in zip(sums, seen, strict=True) if was), default=0)
+    seen = [len(step) >= gone for step, gone in zip(steps, lost, strict=True)][
+        len(steps) - count :
+    ]
+    most = max(
+        (s for s, was in zip(sums, seen, strict=True) if was), default=0
+    )
     return [
         total if was or not most else most
         for total, was in zip(sums, seen, strict=True)

@@ -42,7 +42,9 @@ class ReplayTest(unittest.TestCase):
         self.assertEqual([9, 1], sums(past))
 
     def test_what_nobody_wrote_was_not_watched(self) -> None:
-        past = replayed(step(5, a=9, b=1), step(4, a=1, b=8), step(0, a=1, b=1))
+        past = replayed(
+            step(5, a=9, b=1), step(4, a=1, b=8), step(0, a=1, b=1)
+        )
         self.assertEqual([10, 9, 10, 10, 10, 2], sums(past, "ab"))
         told = past.told("a", 100)
         assert told is not None
@@ -58,7 +60,9 @@ class ReplayTest(unittest.TestCase):
 
     def test_shorter_steps_count_with_the_highest(self) -> None:
         parts = [
-            HostStep(NOW * 300 - 300 + at, 50, kib, [GuestStep("a", 9, kib, 1)])
+            HostStep(
+                NOW * 300 - 300 + at, 50, kib, [GuestStep("a", 9, kib, 1)]
+            )
             for at, kib in ((0, 3), (50, 7), (250, 4))
         ]
         self.assertEqual([7, 1], sums(replayed(*parts, step(0, a=1))))
@@ -72,7 +76,9 @@ class ReplayTest(unittest.TestCase):
         self.assertEqual([9, 2, 1], sums(past))
 
     def test_what_is_older_than_the_window_is_left_out(self) -> None:
-        past = replayed(step(20, a=90), step(8, a=5), step(7, a=4), step(0, a=1))
+        past = replayed(
+            step(20, a=90), step(8, a=5), step(7, a=4), step(0, a=1)
+        )
         self.assertEqual([5, 4], sums(past)[:2])
         self.assertEqual(9, len(sums(past)))
 
@@ -92,7 +98,9 @@ class ReplayTest(unittest.TestCase):
     def test_no_step_does_harm(self, steps) -> None:
         # Given steps of any time, length and size, in any order
         written = [
-            HostStep(max(0, time_s), length_s, kib, [GuestStep("a", 9, kib, 1)])
+            HostStep(
+                max(0, time_s), length_s, kib, [GuestStep("a", 9, kib, 1)]
+            )
             for time_s, length_s, kib in steps
         ]
         # Then there is a past of no more steps than it may have
