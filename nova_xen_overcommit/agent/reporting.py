@@ -89,13 +89,12 @@ def _floor_kib(guest: TrackedGuest) -> int:
 
 
 def _seen(guest: TrackedGuest, warm_up_s: float) -> Seen:
-    speaks = guest.speaks and guest.demand is not None
-    return Seen(
-        flavor_kib=guest.domain.flavor_kib,
-        demand_kib=guest.demand_kib if speaks else 0,
-        used_kib=guest.demand.used_kib if guest.demand and speaks else 0,
-        in_full=bool(guest.in_full(warm_up_s)),
-    )
+    flavor_kib = guest.domain.flavor_kib
+    in_full = guest.in_full(warm_up_s) != ""
+    known = guest.demand if guest.speaks else None
+    if known is None:
+        return Seen(flavor_kib, 0, 0, in_full)
+    return Seen(flavor_kib, guest.demand_kib, known.used_kib, in_full)
 
 
 class HostStateWatch:

@@ -111,7 +111,9 @@ class DemandHistory:
         past, sum_kib = self._past, 0
         known = past.guests
         for uuid, (flavor_kib, demand_kib, used_kib, in_full) in seen.items():
-            guest = known.get(uuid) or past.guest(uuid)
+            guest = known.get(uuid)
+            if guest is None:
+                guest = past.guest(uuid)
             if in_full:
                 # What a guest needs to boot is no sign of what it will
                 # need: a known one needs no more than it ever did, and of

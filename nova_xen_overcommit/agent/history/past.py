@@ -61,7 +61,8 @@ class GuestSteps:
     def note(self, flavor_kib: int, demand_kib: int, used_kib: int) -> None:
         """Take in what was seen of it in the open step; 0 for unknown."""
         self.present = True
-        self.flavor_kib = min(_MOST_KIB, flavor_kib)
+        if flavor_kib != self.flavor_kib:
+            self.flavor_kib = min(_MOST_KIB, flavor_kib)
         if demand_kib > self.open_kib:
             self.open_kib = min(_MOST_KIB, demand_kib)
         if used_kib > self.used_kib:

@@ -3,14 +3,18 @@
 
 import os
 import resource
+import threading
 import time
 
+from nova_xen_overcommit.agent import build
 from nova_xen_overcommit.agent.history import DemandHistory
 from nova_xen_overcommit.agent.history.keeper import Keeper
 from nova_xen_overcommit.agent.history.past import Past
 from tests.simulator import MIB
+from tests.simulator.production import configured
 from tests.unit.agent.harness import Harness
 from tests.unit.agent.history.stored import DAY, FILE, StoredTest, step
+from tests.unit.agent.test_process import SCENARIO
 
 PATIENCE_S = 20.0
 WEEK_S = 7 * 86400
@@ -179,3 +183,30 @@ class BadDiskTest(KeeperTest):
 
         self.assertIn("error", self.warned(run)[0])
         self.assertEqual(([step(2)], []), self.read())
+
+
+class BuildTest(KeeperTest):
+    """What the agent is put together with."""
+
+    def threads(self, history_dir: str) -> int:
+        scenario = self.path.parent / "scenario.toml"
+        scenario.write_text(SCENARIO)
+        conf = configured(
+            connection_uri="test:///default",
+            sensors=["simulated"],
+            simulated_scenario=str(scenario),
+            history_dir=history_dir,
+        )
+        agent = build.make_agent(conf)
+        self.addCleanup(agent.close)
+        agent.tick()
+        return [thread.name for thread in threading.enumerate()].count(
+            "history"
+        )
+
+    def test_history_is_kept_where_the_option_says(self) -> None:
+        self.assertEqual(1, self.threads(str(self.path)))
+        self.until(lambda: (self.path / "lock").exists(), "beginning")
+
+    def test_without_a_directory_nothing_is_kept(self) -> None:
+        self.assertEqual(0, self.threads(""))
