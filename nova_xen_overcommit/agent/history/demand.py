@@ -75,6 +75,8 @@ class DemandHistory:
             self._open(now_s, wall_s)
         if self._awaits is not None:
             self._take_over(self._awaits, now_s - self._began_s)
+            # It is watched for as long as it has to wait.
+            self._ends_s = max(self._ends_s, now_s)
         if now_s >= self._ends_s and self._awaits is None:
             self._close(now_s, wall_s)
         self._note(seen)

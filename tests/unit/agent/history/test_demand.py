@@ -232,6 +232,17 @@ class TakeOverTest(HistoryTest):
         # Then nothing of either was lost
         self.assertEqual([5, 6, 9, 3], self.sums("a"))
 
+    def test_a_short_step_that_waits_long_is_not_one_nobody_watched(self):
+        # Given steps of five seconds
+        self.shelf.answer = None
+        self.history = DemandHistory(60, self.shelf)
+        for _ in range(40):
+            self.add(a=9)
+            self.wait(1)
+        self.shelf.answer = Past(11)
+        self.add(a=3)
+        self.assertEqual([9, 3], self.sums("a"))
+
     def test_one_that_never_comes_is_left_behind(self) -> None:
         self.shelf.answer = None
         self.add(a=9)
