@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The default predictor: week, level and surges."""
 
+import math
 import unittest
 from collections.abc import Sequence
 
@@ -12,7 +13,7 @@ from nova_xen_overcommit.policy.predictors import (
     HostPast,
     Surge,
 )
-from nova_xen_overcommit.policy.predictors.surge import Surges
+from nova_xen_overcommit.policy.predictors.surge import Outlook, Surges
 
 HOUR = 12
 DAY = 24 * HOUR
@@ -78,11 +79,10 @@ class SurgeTest(unittest.TestCase):
         # Then a burst is to come on top of that
         self.assertGreater(peak_kib(raised), 3 * GIB + GIB // 2)
 
-    def test_a_faded_peak_still_counts(self) -> None:
-        week = bursts(GIB, 2 * GIB, every=DAY // 2)
-        ago = week[: -4 * HOUR] + [4 * GIB] * HOUR + [GIB] * 3 * HOUR
-        # After three hours it counts for e^-0.5 = 61 %
-        self.assertGreater(peak_kib(ago), 0.6 * 4 * GIB + GIB // 2)
+    def test_a_peak_fades_to_a_third_in_six_hours(self) -> None:
+        week = [GIB] * (WEEK - 6 * HOUR - 1) + [8 * GIB] + [GIB] * 6 * HOUR
+        level_kib = Outlook.of(past_of(week)).level_kib
+        self.assertAlmostEqual(8 * GIB / math.e, level_kib, delta=1)
 
     def test_a_miss_widens_it(self) -> None:
         # Given a week whose surges were foretold, and one of twice the size
