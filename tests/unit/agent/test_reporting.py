@@ -67,7 +67,7 @@ class ReportTest(unittest.TestCase):
         self.harness.run(20)
         status = self.harness.agent.status()
         self.assertEqual("demand", status["promise_bound"])
-        self.assertEqual("max", status["predictor"])
+        self.assertEqual("surge", status["predictor"])
         self.assertGreater(status["past_s"], 0)
 
     def test_a_start_in_flight_is_committed(self) -> None:
