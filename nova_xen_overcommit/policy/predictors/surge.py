@@ -39,7 +39,7 @@ _SURGING_SHARE = 0.02
 _LEAST_HOURS = 2
 # What may come on top of the highest sum while nothing is known of it; less
 # and less until the guests have been seen for a whole day.
-_UNSEEN_SHARE = 0.25
+_UNSEEN_SHARE = 0.15
 _DAY_S = 86400.0
 
 
