@@ -62,7 +62,7 @@ class Surges:
 
     def exceeded_kib(self, risk: float) -> float:
         """Give what a surge goes beyond for no more than ``risk`` of time."""
-        rarer = (self.share / risk) ** (1.0 / self.bursts) - 1.0
+        rarer = math.pow(self.share / risk, 1.0 / self.bursts) - 1.0
         return self.threshold_kib + self.scale_kib * self.bursts * rarer
 
 
