@@ -41,7 +41,8 @@ class ReportTest(unittest.TestCase):
         self.harness.run(5)
         guest.wants_kib = 60 * MIB
         self.harness.run(400)
-        self.assertLess(self.report().peak_mib, 300)
+        # Its own peak, and a surge of as much; without what it booted with.
+        self.assertLess(self.report().peak_mib, 400)
 
     def test_who_has_just_begun_promises_what_is_physically_there(self):
         # Given idle guests that an agent knows, in a promise that has held
