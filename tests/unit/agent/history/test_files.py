@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import textwrap
-import time
+import threading
 from pathlib import Path
 
 from hypothesis import assume, given, settings
@@ -74,18 +74,23 @@ class WrittenTest(StoredTest):
             left,
         )
 
-    def test_only_one_process_writes(self) -> None:
-        # Given an agent at work
+    def test_only_one_agent_writes(self) -> None:
+        # Given an agent at work, and another that wants to write there
         self.write(step(0))
-        directory = self.directory()
-        directory.lock()
-        # When another one wants to write there
-        writer = self.writer()
-        time.sleep(0.5)
-        # Then it waits for the first one's end
-        self.assertEqual(([step(0)], []), self.read())
-        directory.close()
-        self.assertEqual("begun\n", writer.stdout.readline())
+        first, second = self.directory(), self.directory()
+        first.lock()
+        writer = threading.Thread(target=second.append, args=(step(1),))
+        with self.assertLogs(files.LOG, "WARNING") as logs:
+            writer.start()
+            writer.join(0.5)
+            # Then that one waits, and says so
+            self.assertTrue(writer.is_alive())
+            self.assertEqual(([step(0)], []), self.read())
+            # Until the first one ends
+            first.close()
+            writer.join()
+        self.assertIn("another agent", logs.output[0])
+        self.assertEqual(([step(0), step(1)], []), self.read())
 
     def writer(self) -> subprocess.Popen[str]:
         process = subprocess.Popen(
