@@ -38,6 +38,7 @@ def configure(uri: str, socket: Path, scenario: Path) -> cfg.ConfigOpts:
         "agent_socket": str(socket),
         "sensors": ["simulated"],
         "simulated_scenario": str(scenario),
+        "history_dir": str(socket.parent / "history"),
     }
     for name, value in chosen.items():
         conf.set_override(name, value, group="xen_overcommit")

@@ -36,6 +36,10 @@ class AgentRefused(OvercommitError):
     """The agent understood the request and said no; the text says why."""
 
 
+class HistoryUnavailable(OvercommitError):
+    """There is no history that could be read; the text says why."""
+
+
 class UnknownGuest(OvercommitError):
     """No running guest has this name or UUID."""
 

@@ -30,6 +30,7 @@ from nova_xen_overcommit.agent.sensors.xenstore import XenstoreSensor
 from nova_xen_overcommit.agent.sensors.xenstore_watch import XenstoreWatch
 from nova_xen_overcommit.agent.settings import Settings
 from nova_xen_overcommit.agent.xenstore import Xenstore
+from nova_xen_overcommit.policy.predictors import DEFAULT_RISK
 
 MIB = 1024
 FLAVOR_KIB = 1024 * MIB
@@ -126,7 +127,9 @@ def _agent(connection: SeenConnection, socket_path: str) -> core.Agent:
             leases,
             clock.monotonic_s,
         ),
-        reporting.Reporter(build.load_predictor("max"), DemandHistory(86400)),
+        reporting.Reporter(
+            build.load_predictor("surge", DEFAULT_RISK), DemandHistory(86400)
+        ),
         leases,
         clock,
         [

@@ -2,6 +2,7 @@
 """Puts an agent together from its configuration."""
 
 import logging
+import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from stevedore import driver, named
 from nova_xen_overcommit import exception
 from nova_xen_overcommit.agent import balancer, core, news, reporting
 from nova_xen_overcommit.agent.history import DemandHistory
+from nova_xen_overcommit.agent.history.keeper import Keeper
 from nova_xen_overcommit.agent.hypervisor import events, libvirt_host
 from nova_xen_overcommit.agent.reservations import Leases
 from nova_xen_overcommit.agent.sensors.base import (
@@ -51,15 +53,29 @@ def make_agent(
     )
     sensors = load_sensors(options.sensors, context)
     leases = Leases()
-    predictor = load_predictor(options.predictor)
+    predictor = load_predictor(options.predictor, options.risk)
     return core.Agent(
         conf,
         balancer.Balancer(hypervisor, sensors, leases, clock.monotonic_s),
-        reporting.Reporter(predictor, DemandHistory(options.history_s)),
+        reporting.Reporter(predictor, _history(options, clock)),
         leases,
         clock,
         _sources(conf, hypervisor.kind, leases),
     )
+
+
+def _history(
+    options: cfg.ConfigOpts.GroupAttr, clock: core.Clock
+) -> DemandHistory:
+    keeper = None
+    if options.history_dir:
+        keeper = Keeper(
+            pathlib.Path(options.history_dir),
+            options.history_s,
+            options.history_keep_s,
+            clock.wall_s,
+        ).start()
+    return DemandHistory(options.history_s, keeper)
 
 
 def _sources(
@@ -126,8 +142,8 @@ def load_sensors(names: Sequence[str], context: SensorContext) -> list[Sensor]:
     return suiting
 
 
-def load_predictor(name: str) -> Predictor:
-    """Load a predictor by name.
+def load_predictor(name: str, risk: float) -> Predictor:
+    """Load a predictor by name; ``risk`` is a share of host-time.
 
     :raises InvalidConfiguration: there is none of that name.
     """
@@ -136,6 +152,7 @@ def load_predictor(name: str) -> Predictor:
             PREDICTORS,
             name,
             invoke_on_load=True,
+            invoke_kwds={"risk": risk},
             warn_on_missing_entrypoint=False,
         )
     except RuntimeError as error:

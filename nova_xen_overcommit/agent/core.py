@@ -86,6 +86,10 @@ class Agent:
         self._heartbeat()
         return settings.busy_tick_s if busy else settings.tick_s
 
+    def close(self) -> None:
+        """Let the next agent know what this one knew; after the last pass."""
+        self._reporter.close()
+
     def _failed(self, error: Exception) -> None:
         self._failures += 1
         complaint = f"{type(error).__name__}: {error}"
@@ -132,6 +136,8 @@ class Agent:
         return {
             "report": made.to_dict(),
             "promise_bound": self._reporter.bound,
+            "predictor": self._conf.xen_overcommit.predictor,
+            "past_s": self._reporter.past_s,
             "slack_mib": settings.slack_kib // 1024,
             "short_kib": result.short_kib,
             "wanted_kib": result.wanted_kib,
@@ -301,9 +307,12 @@ def balance(agent: Agent, leaving: threading.Event) -> None:
     A guest in need, a start that is asked for, or one that ended, brings
     the next pass at once.
     """
-    with agent.listening():
-        while not leaving.is_set():
-            delay_s = agent.tick()
-            leaving.wait(agent.rest_s)
-            agent.wake.wait(delay_s)
-            agent.wake.clear()
+    try:
+        with agent.listening():
+            while not leaving.is_set():
+                delay_s = agent.tick()
+                leaving.wait(agent.rest_s)
+                agent.wake.wait(delay_s)
+                agent.wake.clear()
+    finally:
+        agent.close()

@@ -10,7 +10,7 @@ from nova_xen_overcommit import report
 from nova_xen_overcommit.agent import starts
 from nova_xen_overcommit.agent.balancer import PassResult
 from nova_xen_overcommit.agent.guests import TrackedGuest
-from nova_xen_overcommit.agent.history import DemandHistory
+from nova_xen_overcommit.agent.history import DemandHistory, Seen
 from nova_xen_overcommit.agent.protocol import StartRequest
 from nova_xen_overcommit.agent.settings import Settings
 from nova_xen_overcommit.policy import promise
@@ -99,6 +99,15 @@ class Sums:
         )
 
 
+def _seen(guest: TrackedGuest, warm_up_s: float) -> Seen:
+    flavor_kib = guest.domain.flavor_kib
+    in_full = guest.in_full(warm_up_s) != ""
+    known = guest.demand if guest.speaks else None
+    if known is None:
+        return Seen(flavor_kib, 0, 0, in_full)
+    return Seen(flavor_kib, guest.demand_kib, known.used_kib, in_full)
+
+
 class HostStateWatch:
     """Names the host's state, worse at once and better after a while."""
 
@@ -140,6 +149,11 @@ class Reporter:
         self._known: frozenset[str] = frozenset()
         self._predicted_s = -_PREDICT_EVERY_S
         self.bound = ""
+        self.past_s = 0.0
+
+    def close(self) -> None:
+        """Let the next agent know what this one knew."""
+        self._history.close()
 
     def make(
         self,
@@ -153,7 +167,7 @@ class Reporter:
     ) -> report.HostReport:
         """Give the report of a pass made at ``now_s`` (monotonic)."""
         sums = Sums.of(guests, starting, settings)
-        self._remember(guests, settings, now_s)
+        self._remember(guests, settings, now_s, wall_s)
         peak_kib = sums.overhead_kib + min(
             sums.committed_kib, sums.full_kib + self._known_peak_kib
         )
@@ -194,21 +208,28 @@ class Reporter:
         guests: Mapping[str, TrackedGuest],
         settings: Settings,
         now_s: float,
+        wall_s: float,
     ) -> None:
-        # What a guest needs to boot is no sign of what it will need: its
-        # warm-up counts in full instead, and leaves no history.
-        demands = {
-            uuid: guest.demand_kib
+        seen = {
+            uuid: _seen(guest, settings.warm_up_s)
             for uuid, guest in guests.items()
-            if not guest.in_full(settings.warm_up_s)
         }
-        self._history.add(demands, guests.keys(), now_s)
+        self._history.add(seen, now_s, wall_s)
+        demands = {
+            uuid: figures.demand_kib
+            for uuid, figures in seen.items()
+            if not figures.in_full
+        }
         known = frozenset(demands)
         current_kib = sum(demands.values())
         due = now_s - self._predicted_s >= _PREDICT_EVERY_S
         if due or known != self._known:
-            summed = self._history.summed(sorted(known))
-            self._known_peak_kib = self._predictor.peak_kib(summed)
+            flavors_kib = {
+                uuid: guests[uuid].domain.flavor_kib for uuid in sorted(known)
+            }
+            past = self._history.past(flavors_kib)
+            self.past_s = len(past.sum_kib) * past.step_s
+            self._known_peak_kib = self._predictor.peak_kib(past)
             self._known, self._predicted_s = known, now_s
         # What is needed now is no prediction: it counts at once.
         self._known_peak_kib = max(self._known_peak_kib, current_kib)
@@ -221,24 +242,23 @@ class Reporter:
         settings: Settings,
         now_s: float,
     ) -> int:
+        account = promise.Account(
+            usable_kib=result.host.usable_kib,
+            reserve_kib=settings.reserve_kib,
+            committed_kib=sums.committed_kib,
+            peak_kib=peak_kib,
+            floors_kib=sums.floors_kib + sums.overhead_kib,
+            floor_share=sums.floor_share,
+            max_ratio=settings.max_ratio,
+            swap_kib=sums.swap_kib if settings.require_guest_swap else None,
+        )
+        made = promise.promise(account)
+        self.bound = made.bound
         if self._rise is None:
             self._rise = promise.SlowRise(settings.promise_raise_delay_s)
+            first_kib = min(made.promise_kib, promise.unmoved_kib(account))
+            self._rise.publish(first_kib, now_s)
         self._rise.delay_s = settings.promise_raise_delay_s
-        made = promise.promise(
-            promise.Account(
-                usable_kib=result.host.usable_kib,
-                reserve_kib=settings.reserve_kib,
-                committed_kib=sums.committed_kib,
-                peak_kib=peak_kib,
-                floors_kib=sums.floors_kib + sums.overhead_kib,
-                floor_share=sums.floor_share,
-                max_ratio=settings.max_ratio,
-                swap_kib=sums.swap_kib
-                if settings.require_guest_swap
-                else None,
-            )
-        )
-        self.bound = made.bound
         return self._rise.publish(made.promise_kib, now_s)
 
 

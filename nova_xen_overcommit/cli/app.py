@@ -13,13 +13,16 @@ from oslo_config import cfg
 from nova_xen_overcommit import conf as options
 from nova_xen_overcommit import exception
 from nova_xen_overcommit.agent import client
-from nova_xen_overcommit.cli import explain, printable
+from nova_xen_overcommit.cli import explain, history, printable
 
 PROGRAM = "nova-xen-overcommit"
 # The files that are the agent's by default are the tool's too.
 _AGENT = "nova-xen-overcommit-agent"
 _UNIT = f"{_AGENT}.service"
-_COMMANDS = {"explain": explain.Explain}
+_COMMANDS = {
+    "explain": explain.Explain,
+    "history export": history.Export,
+}
 
 
 class ToolError(Exception):
@@ -37,7 +40,7 @@ class Tool(app.App):
         for name, command in _COMMANDS.items():
             manager.add_command(name, command)
         super().__init__(
-            description="Ask a compute host's agent about its guests.",
+            description="Tell of a compute host's guests, for people.",
             version=importlib.metadata.version("nova_xen_overcommit"),
             command_manager=manager,
             **streams,
@@ -54,7 +57,7 @@ class Tool(app.App):
             "--config-file",
             action="append",
             metavar="PATH",
-            help="Read agent_socket from this file; may be repeated. "
+            help="Read the agent's options from this file; may be repeated. "
             "Default: what the agent reads, such as /etc/nova/nova.conf.",
         )
         parser.add_argument(
@@ -94,6 +97,13 @@ class Tool(app.App):
     def _socket_path(self) -> str:
         if self.options.agent_socket:
             return str(self.options.agent_socket)
+        return str(self.configured().agent_socket)
+
+    def configured(self) -> cfg.ConfigOpts.GroupAttr:
+        """Give the agent's options as its configuration files have them.
+
+        :raises cfg.Error: a file can't be read, or a value can't be taken.
+        """
         conf = cfg.ConfigOpts()
         options.register_opts(conf)
         conf(
@@ -102,7 +112,8 @@ class Tool(app.App):
             prog=_AGENT,
             default_config_files=self.options.config_file,
         )
-        return str(conf.xen_overcommit.agent_socket)
+        group: cfg.ConfigOpts.GroupAttr = conf.xen_overcommit
+        return group
 
 
 def _told(text: str) -> ToolError:

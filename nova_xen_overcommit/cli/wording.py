@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 _KIB_PER_MIB = 1024
+_S_PER_HOUR = 3600
 
 
 def in_mib(value: Any) -> Any:
@@ -41,6 +42,10 @@ def host(seen: Mapping[str, Any]) -> list[str]:
         "Promise {promise_mib} MiB".format(**report)
         + ", limited by {promise_bound}; guests lack {short_mib}, starts "
         "wait for {wanted_mib}; last pass {pass_ago_s} s ago".format(**seen),
+        "Peak of {peak_mib} MiB reckoned with".format(**report)
+        + ", by predictor {predictor} from {0} h of history".format(
+            round(seen["past_s"] / _S_PER_HOUR, 1), **seen
+        ),
     ]
     lines += [_start(start) for start in seen["starts"]]
     if seen["failing_sensors"]:

@@ -13,6 +13,7 @@ lull.
 
 import collections
 import dataclasses
+import math
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -52,15 +53,25 @@ def promise(account: Account) -> Promise:
     return Promise(account.committed_kib + headroom_kib, bound)
 
 
+def unmoved_kib(account: Account) -> int:
+    """Give what the host has for guests if no balloon ever moves, KiB.
+
+    An agent that has just begun promises no more until a higher promise
+    has held: what its predecessor had published is unknown to it.
+    """
+    offered_kib = account.usable_kib - account.reserve_kib
+    return max(account.committed_kib, offered_kib)
+
+
 def _bounds(account: Account) -> dict[str, int]:
     """Give how much more each consideration allows."""
     offered_kib = account.usable_kib - account.reserve_kib
     bounds = {
         "demand": offered_kib - account.peak_kib,
-        "floors": int(
+        "floors": math.floor(
             (offered_kib - account.floors_kib) / account.floor_share
         ),
-        "ratio": int(account.usable_kib * account.max_ratio)
+        "ratio": math.floor(account.usable_kib * account.max_ratio)
         - account.committed_kib,
     }
     if account.swap_kib is not None:

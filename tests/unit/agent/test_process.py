@@ -10,10 +10,14 @@ import time
 import unittest
 from pathlib import Path
 
-from nova_xen_overcommit import exception
+from nova_xen_overcommit import exception, report
 from nova_xen_overcommit.agent import client
+from nova_xen_overcommit.agent.history import files
+from nova_xen_overcommit.agent.history.records import GuestStep, HostStep
 
 PATIENCE_S = 30
+# The one of test:///default.
+GUEST = "6695eb01-f6a4-8304-79aa-97f2502e193f"
 CONF = """
 [DEFAULT]
 [xen_overcommit]
@@ -23,6 +27,7 @@ agent_socket = {directory}/agent.sock
 sensors = simulated
 simulated_scenario = {directory}/scenario.toml
 heartbeat_file = {directory}/heartbeat
+history_dir = {directory}/history
 {extra}
 """
 SCENARIO = """
@@ -103,6 +108,40 @@ class ProcessTest(unittest.TestCase):
             self.client.report()
         self.start()
         self.report_when(lambda made: made.time_s > before.time_s)
+
+    def test_a_new_one_knows_what_the_last_one_saw(self) -> None:
+        # Given a history of 45 seconds, which no agent here has watched
+        begin_s = int(time.time()) // 5 * 5 - 45
+        guests = [GuestStep(GUEST, 2**20, 2**17, 2**16)]
+        directory = files.Directory(self.directory / "history")
+        for time_s in range(begin_s, begin_s + 45, 5):
+            directory.append(HostStep(time_s, 5, 2**17, guests))
+        directory.close()
+        # When agents begin, one that is asked to end and one by a SIGHUP
+        quick = {"extra": "history_s = 60\nwarm_up_s = 0"}
+        process = self.start(**quick)
+        # Then each knows of it, sooner than it could see as much
+        self.until_known(45)
+        time.sleep(3)
+        passes = self.client.status()["passes"]
+        process.send_signal(signal.SIGHUP)
+        self.until_known(45, most_passes=passes)
+        process.send_signal(signal.SIGTERM)
+        process.wait(PATIENCE_S)
+        # And the step under way was written, too
+        *_, last = files.read(self.directory / "history")
+        self.assertGreater(last.time_s + 2 * 5, time.time() - 10)
+        self.assertEqual([GUEST], [guest.vm for guest in last.guests])
+
+    def until_known(self, least_s: float, most_passes: float = 1e9) -> None:
+        """Wait until so much of the past is known after few passes."""
+
+        def known(_made: report.HostReport) -> bool:
+            host = self.client.explain("")["host"]
+            young = host["passes"] < most_passes
+            return bool(young and host["past_s"] >= least_s)
+
+        self.report_when(known)
 
     def test_sighup_takes_a_changed_mode(self) -> None:
         process = self.start(mode="observe")

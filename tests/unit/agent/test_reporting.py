@@ -41,7 +41,35 @@ class ReportTest(unittest.TestCase):
         self.harness.run(5)
         guest.wants_kib = 60 * MIB
         self.harness.run(400)
-        self.assertLess(self.report().peak_mib, 300)
+        # Its own peak, and a surge of as much; without what it booted with.
+        self.assertLess(self.report().peak_mib, 400)
+
+    def test_who_has_just_begun_promises_what_is_physically_there(self):
+        # Given idle guests that an agent knows, in a promise that has held
+        self.harness = Harness(warm_up_s=0, promise_raise_delay_s=60)
+        for _ in range(3):
+            self.harness.boot()
+        self.harness.run(90)
+        before = self.report()
+        physical_mib = before.usable_mib - before.reserve_mib
+        self.assertGreater(before.promise_mib, physical_mib + 1000)
+        # When another agent begins, which knows of no warm-up
+        self.harness.restart()
+        made = self.report()
+        # Then it promises no more until that has held, too
+        self.assertEqual(physical_mib, made.promise_mib)
+        self.harness.run(50)
+        self.assertEqual(physical_mib, self.report().promise_mib)
+        self.harness.run(20)
+        self.assertEqual(before.promise_mib, self.report().promise_mib)
+
+    def test_what_bounds_the_promise_is_told(self) -> None:
+        self.harness.boot()
+        self.harness.run(20)
+        status = self.harness.agent.status()
+        self.assertEqual("demand", status["promise_bound"])
+        self.assertEqual("surge", status["predictor"])
+        self.assertGreater(status["past_s"], 0)
 
     def test_a_start_in_flight_is_committed(self) -> None:
         self.harness.ask()

@@ -2,12 +2,13 @@
 """What a host may promise: each bound, and slow rises."""
 
 import dataclasses
+import fractions
 import unittest
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nova_xen_overcommit.policy import predictors, promise
+from nova_xen_overcommit.policy import promise
 
 GIB = 1024 * 1024
 
@@ -57,6 +58,96 @@ class PromiseTest(unittest.TestCase):
         self.assertEqual(7 * GIB, made(peak_kib=6 * GIB).promise_kib)
 
 
+SIZES = st.integers(0, 2**40)
+ACCOUNTS = st.builds(
+    promise.Account,
+    usable_kib=SIZES,
+    reserve_kib=SIZES,
+    committed_kib=SIZES,
+    peak_kib=SIZES,
+    floors_kib=SIZES,
+    floor_share=st.floats(0.02, 1.0),
+    max_ratio=st.floats(1.0, 64.0),
+    swap_kib=st.none() | SIZES,
+)
+# What makes a host promise less, the more there is of it.
+BURDENS = ("reserve_kib", "peak_kib", "floors_kib")
+# What makes it promise more.
+ASSETS = ("usable_kib", "max_ratio")
+
+
+class PropertiesTest(unittest.TestCase):
+    @given(ACCOUNTS)
+    def test_it_is_never_above_any_bound(self, account) -> None:
+        told = promise.promise(account)
+        room = told.promise_kib - account.committed_kib
+        offered = account.usable_kib - account.reserve_kib
+        self.assertGreaterEqual(room, 0)
+        if not room:
+            return
+        # The predicted peak and what is promised besides fit the host
+        self.assertLessEqual(account.peak_kib + room, offered)
+        # So do the floors of all that may come
+        exact = fractions.Fraction(account.floor_share)
+        self.assertLessEqual(account.floors_kib + room * exact, offered)
+        ratio = fractions.Fraction(account.max_ratio)
+        self.assertLessEqual(told.promise_kib, account.usable_kib * ratio)
+        if account.swap_kib is not None:
+            limit = account.usable_kib + account.swap_kib
+            self.assertLessEqual(told.promise_kib, limit)
+
+    @given(ACCOUNTS)
+    def test_the_bound_that_is_told_is_the_one_that_decided(self, account):
+        told = promise.promise(account)
+        # Without all others it would be the same
+        without = {
+            "demand": {"peak_kib": -(2**60)},
+            "floors": {"floors_kib": -(2**60)},
+            "ratio": {"max_ratio": 2.0**62},
+            "swap": {"swap_kib": None},
+        }
+        del without[told.bound]
+        others = {
+            name: v for one in without.values() for name, v in one.items()
+        }
+        if account.usable_kib or told.bound == "ratio":
+            alone = promise.promise(dataclasses.replace(account, **others))
+            self.assertEqual(told, alone)
+
+    @given(ACCOUNTS, st.sampled_from(BURDENS), SIZES)
+    def test_more_of_a_burden_is_never_more_promise(
+        self, account, name, more
+    ) -> None:
+        heavier = dataclasses.replace(
+            account, **{name: getattr(account, name) + more}
+        )
+        self.assertLessEqual(
+            promise.promise(heavier).promise_kib,
+            promise.promise(account).promise_kib,
+        )
+
+    @given(ACCOUNTS, st.sampled_from(ASSETS), st.integers(0, 2**30))
+    def test_more_of_an_asset_is_never_less_promise(
+        self, account, name, more
+    ) -> None:
+        richer = dataclasses.replace(
+            account, **{name: getattr(account, name) + more}
+        )
+        self.assertGreaterEqual(
+            promise.promise(richer).promise_kib,
+            promise.promise(account).promise_kib,
+        )
+
+    @given(ACCOUNTS)
+    def test_who_has_just_begun_promises_what_is_there(self, account) -> None:
+        unmoved_kib = promise.unmoved_kib(account)
+        self.assertIn(
+            unmoved_kib,
+            (account.committed_kib, account.usable_kib - account.reserve_kib),
+        )
+        self.assertGreaterEqual(unmoved_kib, account.committed_kib)
+
+
 class SlowRiseTest(unittest.TestCase):
     def test_it_falls_at_once(self) -> None:
         rise = promise.SlowRise(60)
@@ -91,38 +182,3 @@ class SlowRiseTest(unittest.TestCase):
                 if end > now_s - delay_s
             ]
             self.assertEqual(min(standing), published)
-
-
-class PredictorsTest(unittest.TestCase):
-    def test_recent_max_adds_its_margin(self) -> None:
-        self.assertEqual(
-            250, predictors.RecentMax(0.25).peak_kib([100, 200, 150])
-        )
-
-    def test_percentile_is_of_the_nearest_rank(self) -> None:
-        history = list(range(1, 101))
-        self.assertEqual(99, predictors.Percentile(99, 0.0).peak_kib(history))
-
-    def test_n_sigma(self) -> None:
-        self.assertEqual(2 + 3, predictors.NSigma(3.0).peak_kib([1, 3]))
-
-    def test_the_largest_of_all_counts(self) -> None:
-        history = [100] * 50 + [300]
-        largest = max(
-            one.peak_kib(history)
-            for one in (
-                predictors.RecentMax(),
-                predictors.Percentile(),
-                predictors.NSigma(),
-            )
-        )
-        self.assertEqual(largest, predictors.MaxOf().peak_kib(history))
-
-    def test_no_history_is_no_peak(self) -> None:
-        self.assertEqual(0, predictors.MaxOf().peak_kib([]))
-
-    @given(st.lists(st.integers(0, 2**40), min_size=1))
-    def test_the_default_never_foretells_less_than_was_seen(self, history):
-        self.assertGreaterEqual(
-            predictors.MaxOf().peak_kib(history), max(history)
-        )
