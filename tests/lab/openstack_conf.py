@@ -22,6 +22,8 @@ _FAST: Mapping[str, object] = {
     "warm_up_s": 10,
     "promise_raise_delay_s": 3,
     "demand_decay_s": 10,
+    # What all wanted at once in one act must not decide about the next.
+    "history_s": 120,
     "cool_down_s": 5,
     "report_max_age_s": REPORT_MAX_AGE_S,
     "reserve_wait_s": 120,
