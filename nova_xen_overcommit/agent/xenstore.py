@@ -9,7 +9,6 @@ daemon had been too slow.
 
 import collections
 import contextlib
-import itertools
 import socket
 import struct
 import time
@@ -28,6 +27,7 @@ HEADER = struct.Struct("<IIII")
 # Requests under way at once; each answer may take 4 KiB of the daemon's.
 _BATCH = 64
 _MAX_EVENTS = 4096
+_MAX_NUMBER = (1 << 31) - 1
 # A daemon on a busy dom0 was seen to take 0.6 s; figures are believed for
 # longer than both of these together.
 _TIMEOUT_S = 2.0
@@ -176,7 +176,7 @@ class _Connection:
     ) -> None:
         self._sock = sock
         self._monotonic_s = monotonic_s
-        self._numbers = itertools.cycle(range(1, 1 << 31))
+        self._last_number = 0
         self._buffer = bytearray()
         self._answers: dict[int, Answer] = {}
         # A daemon has its limits for guests, not for us: bounded here.
@@ -201,7 +201,7 @@ class _Connection:
         self, kind: int, bodies: Sequence[bytes], deadline_s: float
     ) -> list[Answer]:
         """Send a batch and give the answers in the same order."""
-        numbers = [next(self._numbers) for _body in bodies]
+        numbers = [self._number() for _body in bodies]
         requests = zip(numbers, bodies, strict=True)
         self._limit(deadline_s)
         self._sock.sendall(
@@ -217,6 +217,11 @@ class _Connection:
             return [self._answers.pop(number) for number in numbers]
         except KeyError as error:
             raise XenstoreError("an answer nobody asked for") from error
+
+    def _number(self) -> int:
+        # No itertools.cycle: it keeps all that it ever gave.
+        self._last_number = self._last_number % _MAX_NUMBER + 1
+        return self._last_number
 
     def receive_what_is_there(self) -> None:
         """Take in what has come, without waiting for more."""

@@ -7,8 +7,10 @@ import shutil
 import struct
 import subprocess
 import time
+import tracemalloc
 import unittest
 from pathlib import Path
+from unittest import mock
 
 from nova_xen_overcommit.agent import xenstore
 from tests import xenstore_double
@@ -69,6 +71,40 @@ class ReadTest(XenstoreTestCase):
             ["1", "2"], self.client.list_children("/local/domain")
         )
         self.assertEqual([], self.client.list_children("/nowhere"))
+
+    def test_requests_leave_nothing_behind(self) -> None:
+        # Given a client that has read some guests for a while
+        paths = [f"/local/domain/{i}/data/x" for i in range(64)]
+
+        def read(times: int) -> None:
+            for _ in range(times):
+                self.client.read_many(paths)
+
+        read(10)
+        tracemalloc.start()
+        self.addCleanup(tracemalloc.stop)
+        read(1)
+        before_bytes = self._held_bytes()
+        # When it goes on for thousands of requests
+        read(60)
+        # Then it holds no more than before: not one byte for a request
+        grown_bytes = self._held_bytes() - before_bytes
+        self.assertLess(grown_bytes, 60 * len(paths))
+
+    @staticmethod
+    def _held_bytes() -> int:
+        ours = tracemalloc.Filter(True, xenstore.__file__)
+        held = tracemalloc.take_snapshot().filter_traces([ours])
+        return sum(trace.size for trace in held.traces)
+
+    def test_numbers_of_requests_begin_anew(self) -> None:
+        # Given a client that has numbers for a hundred requests
+        self.put("/a", b"one")
+        with mock.patch.object(xenstore, "_MAX_NUMBER", 100):
+            # When it makes more of them, then each has its answer
+            for _ in range(5):
+                read = self.client.read_many(["/a"] + ["/b"] * 60)
+                self.assertEqual({"/a": b"one", "/b": None}, read)
 
 
 class FailureTest(XenstoreTestCase):
