@@ -19,6 +19,8 @@ _CALM_SHARE = 5
 _REACTION_GUESTS = 300
 _PATIENCE_S = 5.0
 _NEED_KIB = 350 * MIB
+# What the agent gives the disk before it goes on without.
+_HISTORY_PATIENCE_S = 60.0
 
 
 def rss_mib() -> float:
@@ -75,6 +77,25 @@ def passes(count: int) -> dict[str, float]:
         "all_cpu_ms": statistics.median(cpu for cpu, _wall in busy),
         "host_rss_mib": host_mib,
     }
+    world.close()
+    return figures
+
+
+def with_history(count: int, directory: Path) -> dict[str, float]:
+    """Measure memory with the history of ``count`` guests in it.
+
+    It is read from ``directory`` as at each start of the agent, so that
+    what reading needs counts too.
+    """
+    world = World(count, directory)
+    world.await_history(_HISTORY_PATIENCE_S)
+    for number in range(_PASSES):
+        world.speak(slice(number % _CALM_SHARE, None, _CALM_SHARE))
+        world.agent.tick()
+    world.speak()
+    world.agent.tick()
+    check(world)
+    figures = {"rss_mib": rss_mib()}
     world.close()
     return figures
 

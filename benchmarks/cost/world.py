@@ -8,12 +8,14 @@ it, since the embedded hypervisor has none.
 
 import tempfile
 import time
+import uuid
+from pathlib import Path
 from typing import Any
 
 import libvirt
 from oslo_config import cfg
 
-from benchmarks.cost import guests
+from benchmarks.cost import guests, week
 from nova_xen_overcommit import conf as options
 from nova_xen_overcommit.agent import (
     balancer,
@@ -23,6 +25,7 @@ from nova_xen_overcommit.agent import (
     reporting,
 )
 from nova_xen_overcommit.agent.history import DemandHistory
+from nova_xen_overcommit.agent.history.keeper import Keeper
 from nova_xen_overcommit.agent.hypervisor import libvirt_host
 from nova_xen_overcommit.agent.reservations import Leases
 from nova_xen_overcommit.agent.sensors.base import SensorContext
@@ -49,6 +52,7 @@ _NODE = """
 _GUEST = """
 <domain type='test'>
   <name>instance-{number:08x}</name>
+  <uuid>{uuid}</uuid>
   <memory unit='KiB'>{flavor_kib}</memory>
   <currentMemory unit='KiB'>{start_kib}</currentMemory>
   <os><type>hvm</type></os>
@@ -74,20 +78,41 @@ class SeenConnection:
 
 
 class World:
-    """One host with ``count`` guests, and its agent in mode balance."""
+    """One host with ``count`` guests, and its agent in mode balance.
 
-    def __init__(self, count: int) -> None:
+    ``history`` is the directory with what was there before, if any.
+    """
+
+    def __init__(self, count: int, history: Path | None = None) -> None:
         self.connection = SeenConnection(_host(count))
         self.guests = guests.GuestsProcess()
         handles = self.connection.listAllDomains()
         self.uuids = {handle.ID(): handle.UUIDString() for handle in handles}
         self.ids = sorted(self.uuids)
-        self.agent = _agent(self.connection, self.guests.socket_path)
+        self.history = _history(history)
+        self.agent = _agent(
+            self.connection, self.guests.socket_path, self.history
+        )
         collector.calm()
 
     def speak(self, which: slice = slice(None)) -> None:
         """Let idle guests publish anew, all of them unless told which."""
         self.guests.speak(self.ids[which], START_KIB, IDLE_KIB)
+
+    def await_history(self, patience_s: float) -> None:
+        """Do passes until a week is known of the guests.
+
+        :raises RuntimeError: it isn't, so the figures mean nothing.
+        """
+        flavors_kib = dict.fromkeys(self.uuids.values(), FLAVOR_KIB)
+        until_s = time.monotonic() + patience_s
+        while time.monotonic() < until_s:
+            self.agent.tick()
+            past = self.history.past(flavors_kib)
+            if len(past.sum_kib) * past.step_s >= week.WEEK_S * 0.99:
+                return
+            time.sleep(0.2)
+        raise RuntimeError("the history wasn't read")
 
     def close(self) -> None:
         """End all."""
@@ -104,13 +129,31 @@ def _host(count: int) -> libvirt.virConnect:
         connection = libvirt_host.connect(f"test://{node.name}")
     for number in range(count):
         xml = _GUEST.format(
-            number=number, flavor_kib=FLAVOR_KIB, start_kib=START_KIB
+            number=number,
+            uuid=guest_uuid(number),
+            flavor_kib=FLAVOR_KIB,
+            start_kib=START_KIB,
         )
         connection.createXML(xml, 0)
     return connection
 
 
-def _agent(connection: SeenConnection, socket_path: str) -> core.Agent:
+def guest_uuid(number: int) -> str:
+    """Give the uuid of a guest, the first of which is number 0."""
+    return str(uuid.UUID(int=number + 1))
+
+
+def _history(directory: Path | None) -> DemandHistory:
+    store = None
+    if directory is not None:
+        store = Keeper(directory, week.WEEK_S, 2 * week.WEEK_S, time.time)
+        store.start()
+    return DemandHistory(week.WEEK_S, store)
+
+
+def _agent(
+    connection: SeenConnection, socket_path: str, history: DemandHistory
+) -> core.Agent:
     conf = cfg.ConfigOpts()
     options.register_opts(conf)
     conf([], project="nova", default_config_files=[], default_config_dirs=[])
@@ -128,7 +171,7 @@ def _agent(connection: SeenConnection, socket_path: str) -> core.Agent:
             clock.monotonic_s,
         ),
         reporting.Reporter(
-            build.load_predictor("surge", DEFAULT_RISK), DemandHistory(86400)
+            build.load_predictor("surge", DEFAULT_RISK), history
         ),
         leases,
         clock,
