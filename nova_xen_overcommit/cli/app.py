@@ -13,13 +13,13 @@ from oslo_config import cfg
 from nova_xen_overcommit import conf as options
 from nova_xen_overcommit import exception
 from nova_xen_overcommit.agent import client
-from nova_xen_overcommit.cli import explain, printable
+from nova_xen_overcommit.cli import explain, printable, simulate
 
 PROGRAM = "nova-xen-overcommit"
 # The files that are the agent's by default are the tool's too.
 _AGENT = "nova-xen-overcommit-agent"
 _UNIT = f"{_AGENT}.service"
-_COMMANDS = {"explain": explain.Explain}
+_COMMANDS = {"explain": explain.Explain, "simulate": simulate.Simulate}
 
 
 class ToolError(Exception):
@@ -37,7 +37,8 @@ class Tool(app.App):
         for name, command in _COMMANDS.items():
             manager.add_command(name, command)
         super().__init__(
-            description="Ask a compute host's agent about its guests.",
+            description="Ask a compute host's agent about its guests, or what "
+            "overcommit would have done.",
             version=importlib.metadata.version("nova_xen_overcommit"),
             command_manager=manager,
             **streams,

@@ -55,24 +55,22 @@ class _Series:
 class _Layout:
     """Where in a row is what, and in which units."""
 
-    def __init__(
-        self, path: Path, header: Sequence[str], unit: str
-    ) -> None:
+    def __init__(self, path: Path, header: Sequence[str], unit: str) -> None:
         names = [name.strip().lower() for name in header]
         self.width = len(names)
         found = [_column(path, names, wanted, unit) for wanted in _COLUMNS]
         self.vm, self.time, self.size, self.used = (at for at, _ in found)
         self.size_kib, self.used_kib = found[2][1], found[3][1]
 
-    def parsed(
-        self, row: Sequence[str]
-    ) -> tuple[str, float, float, float]:
+    def parsed(self, row: Sequence[str]) -> tuple[str, float, float, float]:
         """Give VM, time (s), size and what was used (KiB) of a row.
 
         :raises ValueError: it can't be used; the text says why.
         """
         if len(row) != self.width:
-            raise ValueError(f"{len(row)} columns, the header has {self.width}")
+            raise ValueError(
+                f"{len(row)} columns, the header has {self.width}"
+            )
         vm = row[self.vm].strip()
         if not vm:
             raise ValueError("vm is empty")
@@ -121,7 +119,9 @@ def _series(
     if not first.strip():
         raise exception.InvalidTrace(f"{path}: it is empty")
     delimiter = max(_DELIMITERS, key=first.count)
-    layout = _Layout(path, next(csv.reader([first], delimiter=delimiter)), unit)
+    layout = _Layout(
+        path, next(csv.reader([first], delimiter=delimiter)), unit
+    )
     found: dict[str, _Series] = {}
     for line, row in _rows(path, file, delimiter, bad):
         try:
@@ -162,7 +162,9 @@ def _column(
     units = {wanted: unit}
     if wanted in ("size", "used"):
         units |= {f"{wanted}_{one}": one for one in KIB_PER_UNIT}
-    found = [(at, units[name]) for at, name in enumerate(names) if name in units]
+    found = [
+        (at, units[name]) for at, name in enumerate(names) if name in units
+    ]
     if len(found) != 1:
         what = "no column" if not found else "more than one column"
         raise exception.InvalidTrace(

@@ -28,15 +28,25 @@ class History:
             (len(sizes_kib), steps), _UNKNOWN, dtype=np.int64
         )
 
-    def add(self, step: int, who: Ints, demand_kib: Ints) -> None:
-        """Keep what guests needed in a step; only those past warm-up."""
+    def add(
+        self, step: int, who: Ints, demand_kib: Ints, silent: Ints
+    ) -> None:
+        """Keep what guests needed in a step; only those past warm-up.
+
+        Those who are ``silent`` and were known before count with the
+        highest that is known of them.
+        """
         self._demand_kib[who, step] = demand_kib
+        if len(silent):
+            first = max(0, step + 1 - self._window)
+            known_kib = self._demand_kib[silent, first : step + 1]
+            self._demand_kib[silent, step] = known_kib.max(axis=1)
 
     def past(self, who: Ints, step: int) -> HostPast:
         """Give the past of a host with these guests, ``step`` included.
 
-        As the agent does it: who wasn't there in a step counts with the
-        highest it had in all others.
+        As the agent does it: in steps before it came a guest counts with
+        the highest that is known of it.
         """
         first = max(0, step + 1 - self._window)
         demand_kib = self._demand_kib[who, first : step + 1]
@@ -45,7 +55,9 @@ class History:
         counts = known.sum(axis=1)
         filled_kib = np.where(known, demand_kib, peaks_kib[:, np.newaxis])
         # Steps before anyone was there are no history.
-        begins = int(known.any(axis=0).argmax()) if len(who) else known.shape[1]
+        begins = (
+            int(known.any(axis=0).argmax()) if len(who) else known.shape[1]
+        )
         sum_kib = filled_kib[:, begins:].sum(axis=0)
         guests = zip(
             self._sizes_kib[who].tolist(),

@@ -67,9 +67,11 @@ class Reporter:
         """Take the demand of one step into the history."""
         fleet = self._fleet
         old = now_s - fleet.arrived_s >= self._settings.warm_up_s
-        self.known = (fleet.host >= 0) & fleet.needs.speaks & old
+        placed, speaks = fleet.host >= 0, fleet.needs.speaks
+        self.known = placed & speaks & old
         who = np.flatnonzero(self.known)
-        self._history.add(step, who, fleet.needs.demand_kib[who])
+        silent = np.flatnonzero(placed & ~speaks)
+        self._history.add(step, who, fleet.needs.demand_kib[who], silent)
 
     def foretell(self, host: Host, step: int) -> None:
         """Ask the predictor anew."""

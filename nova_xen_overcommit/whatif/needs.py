@@ -88,7 +88,9 @@ class Needs:
         )
         self.firm_kib[who] = used_kib + room_kib
         self.bare_kib[who] = used_kib + last_room_kib
-        self.hoped_kib[who] = np.where(starved, sizes_kib, hoped_kib + room_kib)
+        self.hoped_kib[who] = np.where(
+            starved, sizes_kib, hoped_kib + room_kib
+        )
         self._raised_kib[who] = raised_kib
         self._sampled_s[who] = now_s
 
@@ -102,9 +104,7 @@ class Needs:
             return np.where(first, used, goal + (values - goal) * factor)
 
         fast_kib = approached(self._fast_kib[who], used, settings.rise_s)
-        slow_kib = approached(
-            self._slow_kib[who], fast_kib, settings.decay_s
-        )
+        slow_kib = approached(self._slow_kib[who], fast_kib, settings.decay_s)
         peak_kib = approached(
             self._peak_kib[who], fast_kib, settings.peak_memory_s
         )

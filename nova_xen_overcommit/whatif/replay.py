@@ -139,13 +139,19 @@ class Replay:
         every = max(1, int(wishes.promise_every_s // step_s))
         return frozenset(told | set(range(0, self._trace.steps, every)))
 
+    @property
+    def fleet(self) -> Fleet:
+        """All guests, as the replay left them."""
+        return self._fleet
+
     def run(self, progress: Callable[[int], None] = lambda _: None) -> Played:
         """Play all of it; ``progress`` is told how many steps are done.
 
         :raises CannotReplay: a guest is too large for any host.
         """
-        arriving, leaving = _by_step(self._arrive), _by_step(
-            departures(self._trace)
+        arriving, leaving = (
+            _by_step(self._arrive),
+            _by_step(departures(self._trace)),
         )
         for step in range(self._trace.steps):
             for guest in leaving.get(step, ()):

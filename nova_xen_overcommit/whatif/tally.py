@@ -42,9 +42,7 @@ class Tally:
         self.worst_kib = np.zeros(guests, dtype=np.int64)
         self.promises: list[tuple[int, int, int, int]] = []
 
-    def step(
-        self, step: int, stock_hosts: int, hosts: Sequence[Host]
-    ) -> None:
+    def step(self, step: int, stock_hosts: int, hosts: Sequence[Host]) -> None:
         """Count one step after all balancers have done their passes."""
         fleet, needs = self._fleet, self._fleet.needs
         placed = np.flatnonzero(fleet.host >= 0)
