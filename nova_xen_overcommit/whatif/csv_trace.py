@@ -9,6 +9,7 @@ with (``used_mib``), or in the one that the caller names.
 import array
 import csv
 import datetime
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -250,7 +251,9 @@ def _lives(
     times_s, sizes_kib, used_kib, lines = rows.sorted()
     again = np.concatenate(([False], times_s[1:] == times_s[:-1]))
     for line in lines[again]:
-        bad.add(f"{path}:{line}", f"another row of {vm} at the same time")
+        bad.add(
+            f"{path}:{line}", f"another row of {vm!r:.40} at the same time"
+        )
     times_s, sizes_kib, used_kib = (
         one[~again] for one in (times_s, sizes_kib, used_kib)
     )
@@ -263,9 +266,7 @@ def _lives(
             times_s[first:last],
             used_kib[first:last],
         )
-        for count, (first, last) in enumerate(
-            zip(bounds[:-1], bounds[1:], strict=True)
-        )
+        for count, (first, last) in enumerate(itertools.pairwise(bounds))
     ]
 
 
@@ -274,7 +275,8 @@ def _usual_step_s(times: list[Floats]) -> float:
     medians = [float(np.median(np.diff(t))) for t in times if len(t) > 1]
     if not medians:
         return _LEAST_STEP_S
-    return max(_LEAST_STEP_S, float(round(float(np.median(medians)))))
+    usual_s = float(np.quantile(medians, 0.5, method="lower"))
+    return max(_LEAST_STEP_S, float(round(usual_s)))
 
 
 def _bridge(cells: Ints) -> None:

@@ -33,7 +33,7 @@ def read(path: Path, used: str, bad: trace.BadRows) -> trace.Trace:
     used_mib = arrays[used].astype(float)
     names = [str(name) for name in arrays["vm_ids"]]
     _check(path, names, sizes_mib, used_mib, used, bad)
-    trace.require_grid(path, *used_mib.shape, step_s)
+    trace.require_grid(path, len(names), len(times_s), step_s)
     known = np.isfinite(used_mib)
     used_kib = np.full(used_mib.shape, trace.GAP, dtype=np.int64)
     used_kib[known] = np.rint(used_mib[known] * _KIB_PER_MIB)
@@ -52,7 +52,7 @@ def read(path: Path, used: str, bad: trace.BadRows) -> trace.Trace:
 def _arrays(path: Path, used: str) -> dict[str, Any]:
     names = ("vm_ids", "t_seconds", "configured_mib", used)
     try:
-        with np.load(path, allow_pickle=False) as data:
+        with path.open("rb") as file, np.load(file) as data:
             missing = [name for name in names if name not in data.files]
             if missing:
                 raise exception.InvalidTrace(
@@ -85,9 +85,9 @@ def _check(
     for row, name in enumerate(names):
         where = f"{path}:configured_mib[{row}]"
         if name in seen:
-            bad.add(where, f"another row of {name}")
+            bad.add(where, f"another row of {name!r:.40}")
         elif not (np.isfinite(sizes_mib[row]) and sizes_mib[row] > 0):
-            bad.add(where, f"size of {name} is {sizes_mib[row]}")
+            bad.add(where, f"size of {name!r:.40} is {sizes_mib[row]}")
         else:
             seen.add(name)
             continue
@@ -97,7 +97,7 @@ def _check(
     for row, at in np.argwhere(wrong):
         bad.add(
             f"{path}:{used}[{row},{at}]",
-            f"{names[row]} uses {used_mib[row, at]} MiB of "
+            f"{names[row]!r:.40} uses {used_mib[row, at]} MiB of "
             f"{sizes_mib[row]} MiB",
         )
     used_mib[wrong] = np.nan

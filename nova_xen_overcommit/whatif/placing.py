@@ -148,11 +148,11 @@ class Stock:
     def place(self, guest: int) -> None:
         """Put a guest on the first host with room."""
         size_kib = int(self._sizes_kib[guest])
-        for host, left_kib in enumerate(self.left_kib):
-            if size_kib <= left_kib:
-                break
-        else:
-            host = len(self.left_kib)
+        host = next(
+            (n for n, left in enumerate(self.left_kib) if size_kib <= left),
+            len(self.left_kib),
+        )
+        if host == len(self.left_kib):
             self.left_kib.append(self._usable_kib)
         self.left_kib[host] -= size_kib
         self._on[guest] = host

@@ -126,18 +126,17 @@ class Replay:
     def _told_steps(self, wishes: Wishes) -> frozenset[int]:
         """Give the steps after which promises must be known.
 
-        Those before arrivals, for as long as a higher promise has to hold,
-        and one an hour or so for the picture.
+        Those before arrivals and one an hour or so for the picture, and
+        before each as many as a higher promise has to hold.
         """
-        step_s = self._trace.step_s
+        step_s, steps = self._trace.step_s, self._trace.steps
         held = int(-(-self._settings.promise_raise_delay_s // step_s))
-        told = {
-            step - back - 1
-            for step in set(self._arrive.tolist())
-            for back in range(held + 1)
-        }
         every = max(1, int(wishes.promise_every_s // step_s))
-        return frozenset(told | set(range(0, self._trace.steps, every)))
+        wanted = {step - 1 for step in self._arrive.tolist()}
+        wanted.update(range(0, steps, every))
+        return frozenset(
+            step - back for step in wanted for back in range(held + 1)
+        )
 
     @property
     def fleet(self) -> Fleet:
