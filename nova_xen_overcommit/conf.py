@@ -408,11 +408,14 @@ floor.
     ),
     cfg.StrOpt(
         "predictor",
-        default="max",
+        default="surge",
         help="""
 How the peak of the guests' summed demand is foretold: the name of an entry
-point in ``nova_xen_overcommit.predictors``. Shipped: ``recent_max``,
-``percentile``, ``n_sigma``, and ``max``, the largest of them.
+point in ``nova_xen_overcommit.predictors``. Shipped: ``surge``, which goes
+by how far this host's guests have surged together, and heeds ``risk``; with
+parameters of their own ``recent_max``, ``percentile``, ``n_sigma``, ``max``
+(the largest of those three) and ``guest_peaks``, the sum of all guests' own
+peaks, which promises least.
 """,
     ),
     cfg.FloatOpt(

@@ -121,7 +121,7 @@ def _agent(connection: SeenConnection, socket_path: str) -> core.Agent:
             clock.monotonic_s,
         ),
         reporting.Reporter(
-            build.load_predictor("max", DEFAULT_RISK), DemandHistory(86400)
+            build.load_predictor("surge", DEFAULT_RISK), DemandHistory(86400)
         ),
         leases,
         clock,

@@ -5,6 +5,7 @@ Plugins in the entry-point namespace ``nova_xen_overcommit.predictors``.
 """
 
 from nova_xen_overcommit.policy.predictors.classic import (
+    GuestPeaks,
     MaxOf,
     NSigma,
     Percentile,
@@ -15,16 +16,17 @@ from nova_xen_overcommit.policy.predictors.past import (
     HostPast,
     Predictor,
 )
-
-DEFAULT_RISK = 0.001
+from nova_xen_overcommit.policy.predictors.surge import DEFAULT_RISK, Surge
 
 __all__ = (
     "DEFAULT_RISK",
     "GuestPast",
+    "GuestPeaks",
     "HostPast",
     "MaxOf",
     "NSigma",
     "Percentile",
     "Predictor",
     "RecentMax",
+    "Surge",
 )

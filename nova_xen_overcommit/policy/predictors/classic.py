@@ -65,6 +65,18 @@ class NSigma:
         return math.ceil(mean + self._sigmas * deviation)
 
 
+class GuestPeaks:
+    """The guests' own peaks, as if all came at once, or a share of that."""
+
+    def __init__(self, share: float = 1.0, **_unheeded: float) -> None:
+        self._share = share
+
+    def peak_kib(self, past: HostPast) -> int:
+        """Give the share of the summed peaks."""
+        peaks_kib = sum(guest.peak_kib for guest in past.guests)
+        return math.ceil(peaks_kib * self._share)
+
+
 class MaxOf:
     """The most careful of several predictors."""
 

@@ -7,7 +7,7 @@ from nova_xen_overcommit.agent.history import DemandHistory
 from nova_xen_overcommit.agent.protocol import StartRequest
 from nova_xen_overcommit.agent.reservations import Leases, Reservation
 from nova_xen_overcommit.agent.settings import Settings
-from nova_xen_overcommit.policy.predictors import MaxOf
+from nova_xen_overcommit.policy.predictors import Surge
 from tests.simulator import GIB, MIB, SimulatedGuest, SimulatedHost
 from tests.simulator.production import configured
 
@@ -40,7 +40,7 @@ class Harness:
         self.agent = core.Agent(
             self.conf,
             self.balancer,
-            reporting.Reporter(MaxOf(), DemandHistory(600)),
+            reporting.Reporter(Surge(), DemandHistory(600)),
             self.leases,
             clock,
         )

@@ -41,7 +41,8 @@ class ReportTest(unittest.TestCase):
         self.harness.run(5)
         guest.wants_kib = 60 * MIB
         self.harness.run(400)
-        self.assertLess(self.report().peak_mib, 300)
+        # Its own peak, and a surge of as much; without what it booted with.
+        self.assertLess(self.report().peak_mib, 400)
 
     def test_a_start_in_flight_is_committed(self) -> None:
         self.harness.ask()

@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: Apache-2.0
+
+SEED ?= 1
+BENCH_PROMISE_PLOT ?= bench-promise.png
+
+.PHONY: bench-promise
+bench-promise: venv ## Compare predictors; TRACE=FILE.npz is the trace they foretell
+	@test -n "$(TRACE)" || { echo "Say TRACE=FILE.npz" >&2; exit 2; }
+	@$(TOX) run -e bench-promise -- --seed $(SEED) \
+		--trace "$(abspath $(TRACE))" \
+		--plot "$(abspath $(BENCH_PROMISE_PLOT))"

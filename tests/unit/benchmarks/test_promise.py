@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The benchmark of predictors: what is judged, and by which figures."""
+
+import tempfile
+import unittest
+from pathlib import Path
+
+import numpy
+
+from benchmarks.promise import forecasts, trace, walk
+from nova_xen_overcommit.policy import predictors
+
+GIB = 1024 * 1024
+STEP_S = 1800.0  # two to the hour, so that a week is small
+HOUR = 2
+WEEK = 7 * 24 * HOUR
+
+
+def random_trace(guests: int = 4, hours: int = 60) -> trace.Trace:
+    rng = numpy.random.default_rng(7)
+    steps = WEEK + hours * HOUR
+    flavors_kib = numpy.full(guests, GIB)
+    wants_kib = rng.integers(GIB // 10, GIB, (guests, steps))
+    return trace.Trace(STEP_S, flavors_kib, wants_kib, 0)
+
+
+class WalkTest(unittest.TestCase):
+    def setUp(self) -> None:
+        self.trace = random_trace()
+        self.walk = walk.Walk.of(self.trace, [0, 2, 3])
+        self.sum_kib = self.trace.demand_kib[[0, 2, 3]].sum(axis=0)
+
+    def test_a_predictor_sees_the_week_before_and_nothing_else(self) -> None:
+        past = self.walk.past(5)
+        at = 5 * HOUR
+        self.assertEqual(self.sum_kib[at : at + WEEK].tolist(), past.sum_kib)
+        self.assertEqual((at + WEEK) * STEP_S, past.end_s)
+
+    def test_guests_are_told_of_by_the_same_week(self) -> None:
+        at = 5 * HOUR
+        week = self.trace.demand_kib[[0, 2, 3], at : at + WEEK]
+        self.assertEqual(
+            week.max(axis=1).tolist(),
+            [guest.peak_kib for guest in self.walk.past(5).guests],
+        )
+
+    def test_it_is_judged_by_the_hour_that_follows(self) -> None:
+        at = WEEK + 5 * HOUR
+        self.assertEqual(
+            self.sum_kib[at : at + HOUR].tolist(),
+            self.walk.came_kib[5].tolist(),
+        )
+
+    def test_every_forecast_has_its_window(self) -> None:
+        self.assertEqual(60, len(self.walk.came_kib))
+        self.assertEqual((60, WEEK), self.walk.windows.shape)
+        self.assertEqual((3, 60), self.walk.peaks_kib.shape)
+        self.assertEqual(
+            self.walk.past(59).sum_kib, self.walk.windows[59].tolist()
+        )
+
+
+class ForecastsTest(unittest.TestCase):
+    """All at once, the classic families say what production says."""
+
+    def setUp(self) -> None:
+        self.walk = walk.Walk.of(random_trace(hours=5), [0, 1, 2, 3])
+
+    def compare(self, family: str, label: str, predictor) -> None:
+        found = forecasts.classic(self.walk)[family][label]
+        expected = [predictor.peak_kib(self.walk.past(i)) for i in range(5)]
+        for ours, theirs in zip(expected, found.tolist(), strict=True):
+            # Sums of squares are rounded in another order.
+            self.assertAlmostEqual(ours, theirs, delta=1)
+
+    def test_recent_max(self) -> None:
+        self.compare(
+            "recent_max", "recent_max_+25%", predictors.RecentMax(0.25)
+        )
+
+    def test_n_sigma(self) -> None:
+        self.compare("n_sigma", "n_sigma_3", predictors.NSigma(3.0))
+
+    def test_max_of_both(self) -> None:
+        both = [predictors.RecentMax(0.0), predictors.NSigma(5.0)]
+        self.compare("max_n_sigma", "max_5_sigma", predictors.MaxOf(both))
+
+    def test_percentile(self) -> None:
+        self.compare(
+            "percentile",
+            "percentile_99_+15%",
+            predictors.Percentile(99.0, 0.15),
+        )
+
+    def test_guest_peaks(self) -> None:
+        self.compare(
+            "guest_peaks", "guest_peaks_0.5", predictors.GuestPeaks(0.5)
+        )
+
+    def test_ours_is_the_production_code_at_the_shipped_risk(self) -> None:
+        found = forecasts.ours(self.walk)
+        for label, predictor in (
+            ("ours", predictors.Surge()),
+            ("ours_strict", predictors.Surge(risk=0.0001)),
+        ):
+            self.assertEqual(
+                [predictor.peak_kib(self.walk.past(i)) for i in range(5)],
+                found[label].tolist(),
+            )
+
+
+class JudgeTest(unittest.TestCase):
+    """Two hours were foretold for one guest, by hand."""
+
+    def judged(self, *peaks_kib: int) -> walk.HostFigures:
+        course = [GIB] * WEEK + [2 * GIB, 3 * GIB, GIB, GIB]
+        one = trace.Trace(
+            STEP_S, numpy.array([8 * GIB]), numpy.array([course]), 0
+        )
+        return walk.judge(walk.Walk.of(one, [0]), numpy.array(peaks_kib), 0.02)
+
+    def test_the_oracle_is_the_peak_of_what_came(self) -> None:
+        self.assertEqual(1.0, self.judged(3 * GIB, 3 * GIB).capacity)
+        self.assertEqual(1.25, self.judged(3 * GIB, 2 * GIB).capacity)
+
+    def test_the_peak_itself_is_not_short(self) -> None:
+        self.assertEqual(0.0, self.judged(3 * GIB, GIB).short)
+
+    def test_each_step_beyond_is_short(self) -> None:
+        self.assertEqual(0.25, self.judged(3 * GIB - 1, GIB).short)
+        self.assertEqual(0.5, self.judged(2 * GIB - 1, GIB).short)
+
+    def test_the_deepest_is_a_share_of_what_was_foretold(self) -> None:
+        found = self.judged(2 * GIB, GIB // 2)
+        self.assertEqual(
+            (1.0, GIB / 2), (found.deepest_share, found.deepest_kib)
+        )
+
+    def test_swap_that_is_less_than_the_shortage_is_told(self) -> None:
+        self.assertTrue(self.judged(2 * GIB, GIB).absorbed)
+        # 8 GiB of flavor on 1 GiB: 7 GiB of swap, and no floor of 300 MiB
+        # in 200 MiB.
+        self.assertFalse(self.judged(200 * 1024, GIB).absorbed)
+
+    def test_a_filled_host_stays_filled(self) -> None:
+        # Filled to 1 GiB in the first hour, the second doesn't empty it
+        found = self.judged(GIB, 3 * GIB)
+        self.assertEqual(
+            (0.5, 3.0), (found.filled_short, found.filled_capacity)
+        )
+
+
+class TraceTest(unittest.TestCase):
+    """Any trace: gaps, absurd guests, guests that never were."""
+
+    def load(self, wants_mib, sizes_mib=None, guests: int = 2) -> trace.Trace:
+        wants_mib = numpy.array(wants_mib, dtype=float)
+        sizes_mib = sizes_mib or [1000] * len(wants_mib)
+        with tempfile.NamedTemporaryFile(suffix=".npz") as file:
+            numpy.savez(
+                file.name,
+                vm_ids=[str(i) for i in range(len(wants_mib))],
+                t_seconds=numpy.arange(wants_mib.shape[1]) * 300,
+                configured_mib=sizes_mib,
+                active_mib=wants_mib,
+            )
+            return trace.load(Path(file.name), "active_mib", guests)
+
+    def test_a_gap_holds_what_was_before_it(self) -> None:
+        nan = numpy.nan
+        found = self.load([[nan, 5, nan, 6, 7, 8, 9, 8, 7, 6], [1] * 10])
+        self.assertEqual(
+            [0, 5, 5, 6], (found.demand_kib[0, :4] // 1024).tolist()
+        )
+
+    def test_who_was_rarely_seen_is_left_out(self) -> None:
+        found = self.load([[1] * 10, [numpy.nan] * 10, [2] * 10])
+        self.assertEqual((2, 1), (len(found.demand_kib), found.dropped))
+
+    def test_who_is_larger_than_a_host_is_left_out(self) -> None:
+        found = self.load([[1] * 4] * 4, [100, 100, 100, 201])
+        self.assertEqual([102400] * 3, found.flavors_kib.tolist())
+
+    def test_a_guest_wants_no_more_than_its_size(self) -> None:
+        found = self.load([[5000] * 4, [1] * 4])
+        self.assertEqual(1000 * 1024, found.demand_kib.max())
+
+    def test_too_few_guests_are_refused(self) -> None:
+        with self.assertRaisesRegex(trace.BadTrace, "2 guests"):
+            self.load([[1] * 4] * 2, guests=3)
+
+    def test_a_missing_array_is_named(self) -> None:
+        with (
+            tempfile.NamedTemporaryFile(suffix=".npz") as file,
+            self.assertRaisesRegex(trace.BadTrace, "configured_mib"),
+        ):
+            numpy.savez(file.name, t_seconds=[0, 300], active_mib=[[1, 2]])
+            trace.load(Path(file.name), "active_mib", 1)
