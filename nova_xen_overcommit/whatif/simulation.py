@@ -28,6 +28,8 @@ _DAY_S = 86400.0
 # Who is there when the trace begins comes within this part of it.
 _FILL_SHARE = 1 / 3
 _MOST_FILL_DAYS = 7.0
+# How a configuration's options are called on the command line.
+_OPTIONS = {"risk": "--risk", "host_reserved_mib": "--kept-mib"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,9 +76,6 @@ def configured(question: Question) -> cfg.ConfigOpts:
                 ) from None
     options.check(conf)
     return conf
-
-
-_OPTIONS = {"risk": "--risk", "host_reserved_mib": "--kept-mib"}
 
 
 def simulate(
