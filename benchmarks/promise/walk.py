@@ -122,8 +122,12 @@ class HostFigures:
 
 
 def judge(walk: Walk, peaks_kib: Array, floor_share: float) -> HostFigures:
-    """Judge what was foretold, by forecast, against what came."""
+    """Judge what was foretold, by forecast, against what came.
+
+    As in the agent no peak counts beyond the guests' flavors.
+    """
     came_kib = walk.came_kib
+    peaks_kib = numpy.minimum(peaks_kib, walk.flavors_kib.sum())
     oracle_kib = came_kib.max()
     short_kib = numpy.maximum(0, came_kib - peaks_kib[:, None])
     depth = short_kib.max(axis=1) / peaks_kib

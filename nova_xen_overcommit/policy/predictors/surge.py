@@ -2,10 +2,11 @@
 """The default predictor: how far above where they are can guests surge?
 
 It replays the host's own past: at the begin of each hour, what would have
-been a bound for that hour? Two things bound the sum of the demands:
+been a bound for that hour? Two things bound the sum of the demands, and only
+where both fail is a host short:
 
-* what it was in the week behind it, but for the share of time that may be
-  short (``risk``);
+* what it was in the week behind it, but for a few times the share of time
+  that may be short (``risk``);
 * where it is now, a peak of late fading slowly, plus a surge: by how much
   the sum went beyond that within an hour. The surges of the past are few, so
   that one is foretold that is rarer than any that was seen.
@@ -30,6 +31,9 @@ from nova_xen_overcommit.policy.predictors.past import HostPast
 # A minute and a half a day.
 DEFAULT_RISK = 0.001
 
+# How often, in terms of the risk, the week may have been beyond its bound.
+# It is then that the level is high, and bounds the rest.
+_USUAL_RISKS = 5.0
 _HOUR_S = 3600.0
 # A peak counts for less with the hours, to a third in six of them.
 _FADE_S = 6 * _HOUR_S
@@ -58,7 +62,7 @@ class Surges:
 
     def exceeded_kib(self, risk: float) -> float:
         """Give what a surge goes beyond for no more than ``risk`` of time."""
-        rarer = (self.share / risk) ** (1.0 / self.bursts) - 1.0
+        rarer = math.pow(self.share / risk, 1.0 / self.bursts) - 1.0
         return self.threshold_kib + self.scale_kib * self.bursts * rarer
 
 
@@ -81,13 +85,16 @@ class Outlook:
         level_kib, surges = _replay(past)
         return cls(sorted(past.sum_kib), level_kib, _least_kib(past), surges)
 
+    def usual_kib(self, risk: float) -> int:
+        """Give what the week went beyond for a few times ``risk``."""
+        count = len(self.sorted_kib)
+        beyond = min(int(_USUAL_RISKS * risk * count), count - 1)
+        return int(self.sorted_kib[count - 1 - beyond])
+
     def peak_kib(self, risk: float) -> int:
         """Give the peak that is exceeded for ``risk`` of the time."""
-        count = len(self.sorted_kib)
-        exceeded = min(int(risk * count), count - 1)
-        usual_kib = self.sorted_kib[count - 1 - exceeded]
         surge_kib = max(self.least_kib, self.surges.exceeded_kib(risk))
-        return max(int(usual_kib), math.ceil(self.level_kib + surge_kib))
+        return max(self.usual_kib(risk), math.ceil(self.level_kib + surge_kib))
 
 
 class Surge:

@@ -123,6 +123,10 @@ class JudgeTest(unittest.TestCase):
         self.assertEqual(1.0, self.judged(3 * GIB, 3 * GIB).capacity)
         self.assertEqual(1.25, self.judged(3 * GIB, 2 * GIB).capacity)
 
+    def test_more_than_its_flavor_no_guest_can_want(self) -> None:
+        self.assertEqual(3 / 8, self.judged(9 * GIB, 10 * GIB).capacity)
+        self.assertTrue(self.judged(9 * GIB, 10 * GIB).absorbed)
+
     def test_the_peak_itself_is_not_short(self) -> None:
         self.assertEqual(0.0, self.judged(3 * GIB, GIB).short)
 

@@ -57,12 +57,19 @@ class UsualTest(unittest.TestCase):
         # Then the host isn't promised to others
         self.assertGreaterEqual(peak_kib(week), 3 * GIB)
 
-    def test_what_is_rarer_than_the_risk_may_be_short(self) -> None:
-        # Given two steps of 2016 that were high: less than 0.1 % of time
+    def test_what_is_rare_enough_may_be_short(self) -> None:
+        # Given ten steps of 2016 that were high: less than 5 · 0.1 % of time
         week = [GIB] * WEEK
-        week[DAY : DAY + 2] = [3 * GIB] * 2
-        self.assertLess(peak_kib(week, risk=0.001), 3 * GIB)
-        self.assertGreaterEqual(peak_kib(week, risk=0.0001), 3 * GIB)
+        week[DAY : DAY + 10] = [3 * GIB] * 10
+        rare, strict, seen = (
+            Outlook.of(past_of(figures)).usual_kib(risk)
+            for figures, risk in (
+                (week, 0.001),
+                (week, 0.0001),
+                ([*week[1:], 3 * GIB], 0.001),
+            )
+        )
+        self.assertEqual((GIB, 3 * GIB, 3 * GIB), (rare, strict, seen))
 
 
 class SurgeTest(unittest.TestCase):
