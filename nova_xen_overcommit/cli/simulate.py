@@ -53,9 +53,9 @@ class Simulate(command.Command):
         add(
             "--host-gib",
             type=_positive,
-            default=256.0,
             metavar="N",
-            help="memory of a host (default: %(default)g)",
+            help="memory of a host (default: 256, doubled until the largest "
+            "VM fits)",
         )
         add(
             "--kept-mib",

@@ -15,9 +15,9 @@ from nova_xen_overcommit.whatif.trace import Trace
 # On no host.
 NOWHERE = -1
 # A trace doesn't say it.
-_VCPUS = 1
+VCPUS = 1
 # What is not paravirtualized costs more beside its memory.
-_OS_TYPE = "hvm"
+OS_TYPE = "hvm"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Fleet:
             sizes, lambda kib: floor.floor_kib(kib, settings.floor_share)
         )
         self.overheads_kib = _each(
-            sizes, lambda kib: shape.overhead_of(kib, _VCPUS, _OS_TYPE)
+            sizes, lambda kib: shape.overhead_of(kib, VCPUS, OS_TYPE)
         )
         self.swaps_kib = _each(sizes, lambda kib: int(kib * swap_share))
         self.host = np.full(len(sizes), NOWHERE, dtype=np.int64)

@@ -18,13 +18,15 @@ from nova_xen_overcommit.agent.hypervisor import kinds
 from nova_xen_overcommit.agent.settings import Settings
 from nova_xen_overcommit.scheduler import admission
 from nova_xen_overcommit.whatif import figures
-from nova_xen_overcommit.whatif.fleet import Shape
+from nova_xen_overcommit.whatif.fleet import OS_TYPE, VCPUS, Shape
 from nova_xen_overcommit.whatif.replay import Replay, Wishes
 from nova_xen_overcommit.whatif.trace import Trace
 
 _KIB_PER_MIB = 1024
 _KIB_PER_GIB = 1024 * 1024
 _DAY_S = 86400.0
+# A common size of hosts.
+_USUAL_GIB = 256
 # Who is there when the trace begins comes within this part of it.
 _FILL_SHARE = 1 / 3
 _MOST_FILL_DAYS = 7.0
@@ -34,9 +36,12 @@ _OPTIONS = {"risk": "--risk", "host_reserved_mib": "--kept-mib"}
 
 @dataclasses.dataclass(frozen=True)
 class Question:
-    """What is asked; None takes what the configuration says."""
+    """What is asked; None takes what the configuration says.
 
-    host_gib: float
+    ``host_gib`` None: a usual size, doubled until the largest guest fits.
+    """
+
+    host_gib: float | None = None
     predictor: str | None = None
     risk: float | None = None
     kept_mib: int | None = None
@@ -91,7 +96,7 @@ def simulate(
     conf = configured(question)
     own = conf.xen_overcommit
     settings = Settings.of(conf)
-    shape = _shape(question, own)
+    shape = _shape(question, own, int(trace.sizes_kib.max()))
     wishes = _wishes(question, trace)
     replay = Replay(
         trace,
@@ -105,7 +110,7 @@ def simulate(
     asked = {
         "predictor": own.predictor,
         "risk": own.risk,
-        "host_gib": question.host_gib,
+        "host_gib": shape.physical_kib / _KIB_PER_GIB,
         "kept_mib": shape.kept_kib // _KIB_PER_MIB,
         "reserve_mib": own.reserve_mib,
         "max_overcommit_ratio": own.max_overcommit_ratio,
@@ -120,20 +125,28 @@ def simulate(
     return {"asked": asked, **found}
 
 
-def _shape(question: Question, own: cfg.ConfigOpts.GroupAttr) -> Shape:
+def _shape(
+    question: Question, own: cfg.ConfigOpts.GroupAttr, largest_kib: int
+) -> Shape:
     kept_mib = own.host_reserved_mib
     kept_kib = (
         kinds.DEFAULT_KEPT_KIB if kept_mib is None else kept_mib * _KIB_PER_MIB
     )
-    physical_kib = int(question.host_gib * _KIB_PER_GIB)
+    scheme = urllib.parse.urlsplit(own.connection_uri).scheme
+    kind = kinds.of(scheme.partition("+")[0])
     least_kib = kept_kib + own.reserve_mib * _KIB_PER_MIB
+    if question.host_gib is None:
+        physical_kib = _USUAL_GIB * _KIB_PER_GIB
+        overhead_kib = kind.overhead_kib(largest_kib, VCPUS, OS_TYPE)
+        while physical_kib < least_kib + largest_kib + overhead_kib:
+            physical_kib *= 2
+    else:
+        physical_kib = int(question.host_gib * _KIB_PER_GIB)
     if physical_kib <= least_kib:
         raise exception.CannotReplay(
             f"--host-gib {question.host_gib:g}: no more than what the host "
             f"keeps and the reserve, {least_kib // _KIB_PER_MIB} MiB"
         )
-    scheme = urllib.parse.urlsplit(own.connection_uri).scheme
-    kind = kinds.of(scheme.partition("+")[0])
     return Shape(physical_kib, kept_kib, kind.overhead_kib)
 
 
