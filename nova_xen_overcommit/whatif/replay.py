@@ -143,7 +143,9 @@ class Replay:
         """All guests, as the replay left them."""
         return self._fleet
 
-    def run(self, progress: Callable[[int], None] = lambda _: None) -> Played:
+    def run(
+        self, progress: Callable[[int], object] = lambda _: None
+    ) -> Played:
         """Play all of it; ``progress`` is told how many steps are done.
 
         :raises CannotReplay: a guest is too large for any host.

@@ -133,6 +133,40 @@ class ShortageTest(unittest.TestCase):
         self.assertEqual({}, tally.short_kib)
 
 
+class WhenToPlanTest(unittest.TestCase):
+    """The planner is asked wherever something has to move."""
+
+    def test_a_reserve_that_was_spent_is_refilled(self) -> None:
+        # Given a burst of all that took the reserve, and is over
+        trace = worlds.trace(
+            [2048] * 3,
+            [row(4 * n, STEPS, 100, s20=2000) for n in range(3)],
+        )
+        replay = worlds.replay(trace)
+        free_kib = []
+        has = replay.fleet.target_kib
+        replay.run(lambda _done: free_kib.append(4 * GIB - int(has.sum())))
+        self.assertLess(free_kib[20], 17 * MIB)
+        self.assertGreaterEqual(free_kib[21], 128 * MIB)
+
+    def test_who_grows_gets_what_is_free(self) -> None:
+        # Given a guest that yielded to two others, of which one has ended
+        ended = row(8, STEPS, 100)
+        ended[15:] = [None] * (STEPS - 15)
+        trace = worlds.trace(
+            [2048] * 3,
+            [row(0, STEPS, 100, s20=2040), row(4, STEPS, 100), ended],
+        )
+        replay = worlds.replay(trace)
+        had_mib: list[int] = []
+        has = replay.fleet.target_kib
+        played = replay.run(lambda _done: had_mib.append(int(has[0]) // MIB))
+        # When it needs all it may have, then it has it
+        self.assertLess(had_mib[19], 2040)
+        self.assertEqual(2048, had_mib[20])
+        self.assertEqual({}, played.tally.short_kib)
+
+
 class ComingAndGoingTest(unittest.TestCase):
     def test_who_comes_later_comes_with_its_first_sample(self) -> None:
         trace = worlds.trace(
