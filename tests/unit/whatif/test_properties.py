@@ -135,7 +135,7 @@ class NeverTest(unittest.TestCase):
         # Given that nobody ever gets past its warm-up
         played = worlds.replay(
             trace,
-            worlds.shape(overhead_kib=5 * MIB),
+            worlds.shape(overhead_kib=200 * MIB),
             wishes=wishes,
             warm_up_s=2592000,
         ).run()

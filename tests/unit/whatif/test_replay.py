@@ -142,29 +142,51 @@ class WhenToPlanTest(unittest.TestCase):
             [2048] * 3,
             [row(4 * n, STEPS, 100, s20=2000) for n in range(3)],
         )
-        replay = worlds.replay(trace)
+        # And is forgotten at once, so that nobody hopes for more
+        replay = worlds.replay(trace, peak_memory_s=1.0)
         free_kib = []
         has = replay.fleet.target_kib
         replay.run(lambda _done: free_kib.append(4 * GIB - int(has.sum())))
         self.assertLess(free_kib[20], 17 * MIB)
         self.assertGreaterEqual(free_kib[21], 128 * MIB)
 
-    def test_who_grows_gets_what_is_free(self) -> None:
-        # Given a guest that yielded to two others, of which one has ended
-        ended = row(8, STEPS, 100)
+    def first_of_three(self, burst_mib: int) -> tuple[list[int], list[int]]:
+        """Give what a guest has that yielded to one that ends, and free MiB.
+
+        It uses 100 MiB, and ``burst_mib`` in step 20.
+        """
+        ended = row(8, STEPS, 1500)
         ended[15:] = [None] * (STEPS - 15)
         trace = worlds.trace(
-            [2048] * 3,
-            [row(0, STEPS, 100, s20=2040), row(4, STEPS, 100), ended],
+            [2048, 512, 3072],
+            [row(0, STEPS, 100, s20=burst_mib), row(4, STEPS, 100), ended],
         )
         replay = worlds.replay(trace)
         had_mib: list[int] = []
+        free_mib: list[int] = []
         has = replay.fleet.target_kib
-        played = replay.run(lambda _done: had_mib.append(int(has[0]) // MIB))
-        # When it needs all it may have, then it has it
-        self.assertLess(had_mib[19], 2040)
-        self.assertEqual(2048, had_mib[20])
+
+        def look(_done: int) -> None:
+            had_mib.append(int(has[0]) // MIB)
+            free_mib.append(4096 - int(has.sum()) // MIB)
+
+        played = replay.run(look)
         self.assertEqual({}, played.tally.short_kib)
+        return had_mib, free_mib
+
+    def test_who_is_starved_gets_what_is_free(self) -> None:
+        had_mib, free_mib = self.first_of_three(burst_mib=2040)
+        self.assertLess(had_mib[19], 2040)
+        self.assertGreater(free_mib[19], 2048 - had_mib[19] + 128)
+        self.assertEqual(2048, had_mib[20])
+
+    def test_who_only_lacks_head_room_gets_it_too(self) -> None:
+        # Given a need that leaves 60 MiB, so that it isn't starved
+        used_mib = self.first_of_three(burst_mib=100)[0][19] - 60
+        had_mib, free_mib = self.first_of_three(burst_mib=used_mib)
+        self.assertGreater(free_mib[19], 512)
+        # Then it gets its head room, a tenth and 32 MiB
+        self.assertEqual(used_mib + used_mib // 10 + 32, had_mib[20])
 
 
 class ComingAndGoingTest(unittest.TestCase):
