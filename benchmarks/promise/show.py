@@ -97,11 +97,12 @@ def table(found: Found) -> None:
 def deepest(label: str, figures: Figures) -> None:
     """Say what absorbs the deepest shortage, and whether it does."""
     host = figures.deepest
+    spilled = sum(not each.absorbed for each in figures.hosts)
     print(
         f"{label}: deepest shortage {host.deepest_share:.1%} of the host, "
         f"{host.deepest_kib / 1024:,.0f} MiB per guest. Floors take "
         f"{host.floors_share:.1%}, guest swap holds {host.swap_share:.0%}: "
-        f"{'absorbed' if host.absorbed else 'NOT ABSORBED'}"
+        f"{f'NOT ABSORBED on {spilled} hosts' if spilled else 'absorbed'}"
     )
 
 

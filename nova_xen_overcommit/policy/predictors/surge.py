@@ -34,6 +34,9 @@ DEFAULT_RISK = 0.001
 # How often, in terms of the risk, the week may have been beyond its bound.
 # It is then that the level is high, and bounds the rest.
 _USUAL_RISKS = 5.0
+# What part of the risk surges like those that were seen may use up. The rest
+# is for those that the past doesn't foretell.
+_FORETOLD_SHARE = 2 / 3
 _HOUR_S = 3600.0
 # A peak counts for less with the hours, to a third in six of them.
 _FADE_S = 6 * _HOUR_S
@@ -93,7 +96,8 @@ class Outlook:
 
     def peak_kib(self, risk: float) -> int:
         """Give the peak that is exceeded for ``risk`` of the time."""
-        surge_kib = max(self.least_kib, self.surges.exceeded_kib(risk))
+        foretold_kib = self.surges.exceeded_kib(risk * _FORETOLD_SHARE)
+        surge_kib = max(self.least_kib, foretold_kib)
         return max(self.usual_kib(risk), math.ceil(self.level_kib + surge_kib))
 
 
