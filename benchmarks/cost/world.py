@@ -15,13 +15,8 @@ from oslo_config import cfg
 
 from benchmarks.cost import guests
 from nova_xen_overcommit import conf as options
-from nova_xen_overcommit.agent import (
-    balancer,
-    build,
-    collector,
-    core,
-    reporting,
-)
+from nova_xen_overcommit import plugins
+from nova_xen_overcommit.agent import balancer, collector, core, reporting
 from nova_xen_overcommit.agent.history import DemandHistory
 from nova_xen_overcommit.agent.hypervisor import libvirt_host
 from nova_xen_overcommit.agent.reservations import Leases
@@ -128,7 +123,7 @@ def _agent(connection: SeenConnection, socket_path: str) -> core.Agent:
             clock.monotonic_s,
         ),
         reporting.Reporter(
-            build.load_predictor("surge", DEFAULT_RISK), DemandHistory(86400)
+            plugins.load_predictor("surge", DEFAULT_RISK), DemandHistory(86400)
         ),
         leases,
         clock,
