@@ -83,7 +83,7 @@ class Placer:
         flavor_mib = -(-int(self._fleet.sizes_kib[guest]) // _KIB_PER_MIB)
         report = self._reporter.report(host, wall_s)
         reserved_mib = self._shape.kept_kib // _KIB_PER_MIB
-        ratio = capacity.allocation_ratio(
+        decision = capacity.allocation_ratio(
             "overcommit",
             report.physical_mib,
             reserved_mib,
@@ -92,7 +92,7 @@ class Placer:
             _RATIOS,
         )
         capacity_mib = inventory.capacity_mib(
-            report.physical_mib, reserved_mib, ratio
+            report.physical_mib, reserved_mib, decision.ratio
         )
         placed_mib = report.committed_mib + flavor_mib
         if placed_mib > capacity_mib or flavor_mib > report.physical_mib:
@@ -108,10 +108,10 @@ class Placer:
             flavor_mib,
             swap_mib=int(self._fleet.swaps_kib[guest]) // _KIB_PER_MIB,
         )
-        verdict = admission.decide(
+        why_not = admission.decide(
             report, request, figures, wall_s, self._limits
         )
-        if not verdict.passes:
+        if why_not is not None:
             self.refusals.filter += 1
             return False
         return self._start(host, guest, now_s)
