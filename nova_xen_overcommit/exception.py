@@ -81,3 +81,11 @@ class NoRoom(OvercommitError):
             f"{self.reclaimable_kib // 1024} MiB could be freed, "
             f"guests that don't yield: {names}"
         )
+
+
+class InvalidTrace(OvercommitError):
+    """A file with memory history can't be used; file and line are named."""
+
+
+class CannotReplay(OvercommitError):
+    """A replay isn't possible as asked for; the option is named."""

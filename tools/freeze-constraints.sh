@@ -12,7 +12,8 @@ for input in tests/constraints-nova*.in; do
     # The set must do on every Python that has this Nova, so no markers are
     # resolved away: --universal.
     uv pip compile --quiet --universal --python-version 3.11 \
-        --no-annotate --no-header --no-strip-extras --extra test \
+        --no-annotate --no-header --no-strip-extras \
+        --extra test --extra simulate \
         "$input" pyproject.toml --output-file "$input.tmp" \
         --no-emit-package nova_xen_overcommit
     {

@@ -17,13 +17,8 @@ from oslo_config import cfg
 
 from benchmarks.cost import guests, week
 from nova_xen_overcommit import conf as options
-from nova_xen_overcommit.agent import (
-    balancer,
-    build,
-    collector,
-    core,
-    reporting,
-)
+from nova_xen_overcommit import plugins
+from nova_xen_overcommit.agent import balancer, collector, core, reporting
 from nova_xen_overcommit.agent.history import DemandHistory
 from nova_xen_overcommit.agent.history.keeper import Keeper
 from nova_xen_overcommit.agent.hypervisor import libvirt_host
@@ -171,7 +166,7 @@ def _agent(
             clock.monotonic_s,
         ),
         reporting.Reporter(
-            build.load_predictor("surge", DEFAULT_RISK), history
+            plugins.load_predictor("surge", DEFAULT_RISK), history
         ),
         leases,
         clock,

@@ -95,14 +95,12 @@ def table(found: Found) -> None:
 
 
 def deepest(label: str, figures: Figures) -> None:
-    """Say what absorbs the deepest shortage, and whether it does."""
+    """Say how deep the deepest shortage was, and what absorbs it."""
     host = figures.deepest
-    spilled = sum(not each.absorbed for each in figures.hosts)
     print(
         f"{label}: deepest shortage {host.deepest_share:.1%} of the host, "
         f"{host.deepest_kib / 1024:,.0f} MiB per guest. Floors take "
-        f"{host.floors_share:.1%}, guest swap holds {host.swap_share:.0%}: "
-        f"{f'NOT ABSORBED on {spilled} hosts' if spilled else 'absorbed'}"
+        f"{host.floors_share:.1%}, guest swap holds {host.swap_share:.0%}"
     )
 
 

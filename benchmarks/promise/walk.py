@@ -95,7 +95,8 @@ class HostFigures:
 
     The deepest shortage is told as a share of what was foretold, and per
     guest; beside it what the guests' floors took of what was foretold then,
-    and the swap that ``require_guest_swap`` wants, both as such shares.
+    and the swap that ``require_guest_swap`` wants, both as such shares: what
+    can't be in the host's memory is swapped inside the guests.
     ``filled_capacity`` and ``filled_short`` are as if the host had been
     filled whenever the promise let it, and nobody had ever left.
     """
@@ -109,35 +110,25 @@ class HostFigures:
     filled_capacity: float
     filled_short: float
 
-    @property
-    def absorbed(self) -> bool:
-        """Whether floors and guest swap absorbed the deepest shortage.
-
-        What can't be in the host's memory is swapped inside the guests, as
-        long as their floors fit in it and their swap holds it. With
-        ``require_guest_swap`` that is what flavors have beyond the host.
-        """
-        fits = self.deepest_share <= self.swap_share
-        return fits and self.floors_share <= 1.0
-
 
 def judge(walk: Walk, peaks_kib: Array, floor_share: float) -> HostFigures:
     """Judge what was foretold, by forecast, against what came.
 
-    As in the agent no peak counts beyond the guests' flavors.
+    As in the agent no peak counts beyond the guests' flavors, and nothing is
+    promised for which their floors don't fit.
     """
     came_kib = walk.came_kib
-    peaks_kib = numpy.minimum(peaks_kib, walk.flavors_kib.sum())
+    floors_kib = sum(
+        floor_kib(flavor_kib, floor_share)
+        for flavor_kib in walk.flavors_kib.tolist()
+    )
+    peaks_kib = numpy.clip(peaks_kib, floors_kib, walk.flavors_kib.sum())
     oracle_kib = came_kib.max()
     short_kib = numpy.maximum(0, came_kib - peaks_kib[:, None])
     depth = short_kib.max(axis=1) / peaks_kib
     deepest = int(depth.argmax())
     deepest_peak_kib = peaks_kib[deepest]
     filled_kib = numpy.minimum.accumulate(peaks_kib)
-    floors_kib = sum(
-        floor_kib(flavor_kib, floor_share)
-        for flavor_kib in walk.flavors_kib.tolist()
-    )
     return HostFigures(
         capacity=float((oracle_kib / peaks_kib).mean()),
         short=float((short_kib > 0).mean()),

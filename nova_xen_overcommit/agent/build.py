@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from oslo_config import cfg
-from stevedore import driver, named
+from stevedore import named
 
 from nova_xen_overcommit import exception
 from nova_xen_overcommit.agent import balancer, core, news, reporting
@@ -23,12 +23,11 @@ from nova_xen_overcommit.agent.sensors.base import (
 from nova_xen_overcommit.agent.sensors.xenstore_watch import XenstoreWatch
 from nova_xen_overcommit.agent.settings import Settings
 from nova_xen_overcommit.agent.xenstore import Xenstore
-from nova_xen_overcommit.policy.predictors import Predictor
+from nova_xen_overcommit.plugins import load_predictor
 
 LOG = logging.getLogger(__name__)
 
 SENSORS = "nova_xen_overcommit.sensors"
-PREDICTORS = "nova_xen_overcommit.predictors"
 _KIB_PER_MIB = 1024
 
 
@@ -140,24 +139,3 @@ def load_sensors(names: Sequence[str], context: SensorContext) -> list[Sensor]:
             f"{context.hypervisor_type}"
         )
     return suiting
-
-
-def load_predictor(name: str, risk: float) -> Predictor:
-    """Load a predictor by name; ``risk`` is a share of host-time.
-
-    :raises InvalidConfiguration: there is none of that name.
-    """
-    try:
-        manager = driver.DriverManager(
-            PREDICTORS,
-            name,
-            invoke_on_load=True,
-            invoke_kwds={"risk": risk},
-            warn_on_missing_entrypoint=False,
-        )
-    except RuntimeError as error:
-        raise exception.InvalidConfiguration(
-            f"[xen_overcommit] predictor: {error}"
-        ) from error
-    loaded: Predictor = manager.driver
-    return loaded

@@ -13,7 +13,7 @@ from oslo_config import cfg
 from nova_xen_overcommit import conf as options
 from nova_xen_overcommit import exception
 from nova_xen_overcommit.agent import client
-from nova_xen_overcommit.cli import explain, history, printable
+from nova_xen_overcommit.cli import explain, history, printable, simulate
 
 PROGRAM = "nova-xen-overcommit"
 # The files that are the agent's by default are the tool's too.
@@ -22,6 +22,7 @@ _UNIT = f"{_AGENT}.service"
 _COMMANDS = {
     "explain": explain.Explain,
     "history export": history.Export,
+    "simulate": simulate.Simulate,
 }
 
 
@@ -40,7 +41,8 @@ class Tool(app.App):
         for name, command in _COMMANDS.items():
             manager.add_command(name, command)
         super().__init__(
-            description="Tell of a compute host's guests, for people.",
+            description="Ask a compute host's agent about its guests, or what "
+            "overcommit would have done.",
             version=importlib.metadata.version("nova_xen_overcommit"),
             command_manager=manager,
             **streams,

@@ -4,8 +4,7 @@
 import unittest
 from importlib import metadata
 
-from nova_xen_overcommit import conf, exception
-from nova_xen_overcommit.agent import build
+from nova_xen_overcommit import conf, exception, plugins
 from nova_xen_overcommit.policy.predictors import (
     DEFAULT_RISK,
     GuestPast,
@@ -24,16 +23,16 @@ PAST = HostPast(
 
 class PredictorTest(unittest.TestCase):
     def test_each_that_is_shipped_can_be_named(self) -> None:
-        shipped = metadata.entry_points(group=build.PREDICTORS)
+        shipped = metadata.entry_points(group=plugins.PREDICTORS)
         self.assertIn(DEFAULTS["predictor"], shipped.names)
         for name in shipped.names:
             with self.subTest(name=name):
-                predictor = build.load_predictor(name, DEFAULT_RISK)
+                predictor = plugins.load_predictor(name, DEFAULT_RISK)
                 self.assertGreater(predictor.peak_kib(PAST), 0)
 
     def test_the_default_heeds_the_risk(self) -> None:
         careful, bold = (
-            build.load_predictor(DEFAULTS["predictor"], risk).peak_kib(PAST)
+            plugins.load_predictor(DEFAULTS["predictor"], risk).peak_kib(PAST)
             for risk in (0.0001, 0.1)
         )
         self.assertGreater(careful, bold)
@@ -45,4 +44,4 @@ class PredictorTest(unittest.TestCase):
         with self.assertRaisesRegex(
             exception.InvalidConfiguration, "predictor"
         ):
-            build.load_predictor("none_such", DEFAULT_RISK)
+            plugins.load_predictor("none_such", DEFAULT_RISK)

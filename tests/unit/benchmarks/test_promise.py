@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy
 
 from benchmarks.promise import forecasts, trace, walk
-from nova_xen_overcommit.policy import predictors
+from nova_xen_overcommit.policy import floor, predictors
 
 GIB = 1024 * 1024
 STEP_S = 1800.0  # two to the hour, so that a week is small
@@ -125,7 +125,7 @@ class JudgeTest(unittest.TestCase):
 
     def test_more_than_its_flavor_no_guest_can_want(self) -> None:
         self.assertEqual(3 / 8, self.judged(9 * GIB, 10 * GIB).capacity)
-        self.assertTrue(self.judged(9 * GIB, 10 * GIB).absorbed)
+        self.assertEqual(0.0, self.judged(9 * GIB, 10 * GIB).deepest_share)
 
     def test_the_peak_itself_is_not_short(self) -> None:
         self.assertEqual(0.0, self.judged(3 * GIB, GIB).short)
@@ -140,11 +140,19 @@ class JudgeTest(unittest.TestCase):
             (1.0, GIB / 2), (found.deepest_share, found.deepest_kib)
         )
 
-    def test_swap_that_is_less_than_the_shortage_is_told(self) -> None:
-        self.assertTrue(self.judged(2 * GIB, GIB).absorbed)
-        # 8 GiB of flavor on 1 GiB: 7 GiB of swap, and no floor of 300 MiB
-        # in 200 MiB.
-        self.assertFalse(self.judged(200 * 1024, GIB).absorbed)
+    def test_what_absorbs_the_deepest_is_a_share_of_it_too(self) -> None:
+        # 8 GiB of flavor on 2 GiB
+        found = self.judged(2 * GIB, GIB)
+        self.assertEqual(3.0, found.swap_share)
+        self.assertEqual(
+            floor.floor_kib(8 * GIB, 0.02) / 2 / GIB, found.floors_share
+        )
+
+    def test_nothing_is_promised_for_which_floors_do_not_fit(self) -> None:
+        least_kib = floor.floor_kib(8 * GIB, 0.02)
+        self.assertEqual(
+            self.judged(least_kib, GIB), self.judged(least_kib // 2, GIB)
+        )
 
     def test_a_filled_host_stays_filled(self) -> None:
         # Filled to 1 GiB in the first hour, the second doesn't empty it
