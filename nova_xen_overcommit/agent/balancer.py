@@ -24,6 +24,7 @@ from nova_xen_overcommit.agent.probing import Outside
 from nova_xen_overcommit.agent.reservations import Leases
 from nova_xen_overcommit.agent.sensors.base import Sensor
 from nova_xen_overcommit.agent.settings import Settings
+from nova_xen_overcommit.agent.unlisted import Unlisted
 from nova_xen_overcommit.policy import grants, targets
 from nova_xen_overcommit.policy.limits import Limit
 from nova_xen_overcommit.policy.progress import Status
@@ -90,8 +91,7 @@ class Balancer:
         self._sensors = sensors
         self._leases = leases
         self._monotonic_s = monotonic_s
-        self._kept_kib: int | None = None
-        self._building_kib = 0
+        self._unlisted = Unlisted()
         self._failing: set[str] = set()
         self._sources: dict[str, str] = {}
         self._refused: set[str] = set()
@@ -157,7 +157,9 @@ class Balancer:
         if settings.moves:
             self._restarts.keep(before, self.guests, now_s)
             self._restarts.prepare(self.guests.values(), settings)
-        return self._steady(memory), now_s
+        reservations = self._leases.reservations()
+        memory = self._unlisted.steady(memory, reservations, self.guests)
+        return memory, now_s
 
     def _read(self, domains: Sequence[Domain]) -> Mapping[str, MemorySample]:
         samples: dict[str, MemorySample] = {}
@@ -229,27 +231,11 @@ class Balancer:
             tracked[domain.uuid] = guest
         self.guests = tracked
 
-    def _steady(self, memory: HostMemory) -> HostMemory:
-        """Keep what a domain in build holds out of the host's own share.
-
-        While a start is under way its memory is neither free nor anyone's,
-        and would be taken for the host's. What is more than before is what
-        starts have taken of their grants already.
-        """
-        kept_kib = memory.kept_kib
-        if self._kept_kib is not None and self._leases.reservations():
-            kept_kib = min(kept_kib, self._kept_kib)
-        self._kept_kib = kept_kib
-        self._building_kib = memory.kept_kib - kept_kib
-        return dataclasses.replace(memory, kept_kib=kept_kib)
-
     def _view(self, memory: HostMemory, settings: Settings) -> HostView:
         growing_kib, yielding_kib = self._under_way_kib()
-        claims_kib = sum(
-            starts.outstanding_kib(reservation, self.guests)
-            for reservation in self._leases.reservations()
+        claims_kib = self._unlisted.claims_kib(
+            self._leases.reservations(), self.guests
         )
-        claims_kib = max(0, claims_kib - self._building_kib)
         left_kib = memory.free_kib - growing_kib - claims_kib
         return HostView(
             memory=memory,
@@ -272,8 +258,10 @@ class Balancer:
         self, host: HostView, settings: Settings, now_s: float
     ) -> int:
         desk = starts.StartDesk(self._hypervisor, self.guests, settings)
+        reservations = self._leases.reservations()
+        self._unlisted.served(reservations)
         return desk.serve(
-            self._leases.reservations(),
+            reservations,
             usable_kib=host.usable_kib,
             spendable_kib=host.spendable_kib,
             now_s=now_s,

@@ -39,11 +39,18 @@ class Claim:
 
     ``robbed``: somebody took its memory whom no agent can refuse.
     ``begun``: its domain was there, so if it is gone its start has failed.
+    ``building_kib`` is what its domain holds before it is listed.
     """
 
     reservation: Reservation
     robbed: bool = False
     begun: bool = False
+    building_kib: int = 0
+
+    @property
+    def due_kib(self) -> int:
+        """What must be free for it, while its domain was never there."""
+        return 0 if self.begun else self.granted_kib - self.building_kib
 
     @property
     def uuid(self) -> str:
@@ -327,14 +334,13 @@ class Ledger:
         for claim in self.claims:
             guest = self.host.guests.get(claim.uuid)
             if guest is None:
-                unbuilt_kib += 0 if claim.begun else claim.granted_kib
+                unbuilt_kib += claim.due_kib
             elif guest.busy:
                 due_kib = claim.granted_kib - guest.actual_kib
                 listed_kib += max(0, due_kib - self.growth_kib(guest))
         if reboots:
             unbuilt_kib += self._kept_for_reboots_kib()
-        # What is being built looks alike, whoever builds it.
-        return max(0, unbuilt_kib - self.host.building_kib) + listed_kib
+        return unbuilt_kib + listed_kib
 
     def _kept_for_reboots_kib(self) -> int:
         """Give what guests come back with that are gone for a moment."""

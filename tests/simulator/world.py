@@ -277,6 +277,8 @@ class World:
         self.clients.remove(client)
 
     def _count_building(self) -> None:
+        for client in self.clients:
+            client.claim.building_kib = client.building_kib
         self.host.building_kib = sum(c.building_kib for c in self.clients)
 
     # Guests that come and go by themselves.

@@ -13,6 +13,7 @@ from nova_xen_overcommit.agent.reservations import Leases
 from nova_xen_overcommit.agent.sensors import guest_line
 from nova_xen_overcommit.agent.settings import Settings
 from nova_xen_overcommit.agent.starts import StartDesk
+from nova_xen_overcommit.agent.unlisted import Unlisted
 from nova_xen_overcommit.guest_metadata import GuestMetadata
 from nova_xen_overcommit.policy.sample import MemorySample
 from nova_xen_overcommit.virt import capacity
@@ -76,6 +77,23 @@ class Rule7Test(ProtectionTest):
 
         off = mock.patch.object(starts, "outstanding_kib", twice)
         self.assert_needed("rule_3_need_is_met_in_the_same_pass", play, off)
+
+    def test_rule_7_no_build_of_the_dead_passes_for_anothers(self) -> None:
+        def play() -> World:
+            # Given a start whose client dies while its domain is in build
+            world = world_of(300, free_mib=1900)
+            client = world.ask(GIB, build_s=20.0)
+            world.run(1)
+            world.client_dies(client)
+            # When another is granted, and a guest is in need
+            wait(world)
+            guests_of(world)[0].wants_kib = 1000 * MIB
+            # Then the other's memory is there once the first one is listed
+            world.run(30)
+            return world
+
+        off = mock.patch.object(Unlisted, "_find_orphans")
+        self.assert_needed("rule_7_granted_memory_is_there", play, off)
 
     def test_rule_7_a_start_that_failed_is_due_nothing(self) -> None:
         # Given an incoming migration, and a guest in need of what it waits for
