@@ -219,9 +219,22 @@ class Ledger:
         known.told_kib = guest.target_kib
         if known.asked_kib == guest.target_kib:
             return
-        if known.asked_kib is not None:
-            known.asked_kib = guest.target_kib
-        known.best_kib = self.distance_kib(guest)
+        if known.asked_kib is None:
+            known.best_kib = self.distance_kib(guest)
+        else:
+            self.ask(guest, known, guest.target_kib)
+
+    def ask(
+        self, guest: SimulatedGuest, known: Record, asked_kib: int
+    ) -> None:
+        """Take note that a guest is asked for a size.
+
+        How much nearer it has come since its last progress counts on: it
+        may be asked for a little more each time it moves a little.
+        """
+        moved_kib = max(0, known.best_kib - self.distance_kib(guest))
+        known.asked_kib = asked_kib
+        known.best_kib = self.distance_kib(guest) + moved_kib
 
     def _forget(self, now_s: float) -> None:
         self.away = [

@@ -83,8 +83,7 @@ class Judge:
         known, ledger = call.known, self._ledger
         # Without an answer either may come true.
         asked_kib = target_kib if sure else max(target_kib, call.before_kib)
-        known.asked_kib = asked_kib
-        known.best_kib = ledger.distance_kib(guest)
+        ledger.ask(guest, known, asked_kib)
         if call.gives:
             known.given_s = ledger.now_s
             known.given_from_kib = call.before_kib
