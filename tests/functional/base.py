@@ -10,6 +10,7 @@ import pathlib
 import sys
 from typing import Any
 
+import fixtures
 from nova.tests.fixtures import libvirt as fakelibvirt
 from nova.tests.functional.libvirt import base
 
@@ -98,6 +99,19 @@ class FunctionalTestCase(base.ServersTestBase):  # type: ignore[misc]
         return self._create_server(
             networks="none", expected_state=expected, **api_args
         )
+
+    def let_disks_move(self) -> None:
+        """Take the disks of a resize or a cold migration as moved."""
+        for method, result in (
+            ("migrate_disk_and_power_off", "{}"),
+            ("_is_path_shared_with", True),
+        ):
+            self.useFixture(
+                fixtures.MonkeyPatch(
+                    f"nova.virt.libvirt.driver.LibvirtDriver.{method}",
+                    lambda *args, _result=result, **kwargs: _result,
+                )
+            )
 
     def memory_inventory(self, host: str) -> Any:
         """Give what Placement knows of a host's MEMORY_MB."""

@@ -4,7 +4,6 @@
 import pathlib
 from typing import Any
 
-import fixtures
 from nova import conf as nova_conf
 from nova.tests.functional.libvirt import base as libvirt_base
 
@@ -16,16 +15,7 @@ class TestResize(test_driver.DriverTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        for method, result in (
-            ("migrate_disk_and_power_off", "{}"),
-            ("_is_path_shared_with", True),
-        ):
-            self.useFixture(
-                fixtures.MonkeyPatch(
-                    f"nova.virt.libvirt.driver.LibvirtDriver.{method}",
-                    lambda *args, _result=result, **kwargs: _result,
-                )
-            )
+        self.let_disks_move()
         self.start_host("compute1")
         self.start_host("compute2")
         self.server = self.boot()

@@ -7,7 +7,6 @@ Hosts run Nova's stock driver; their reports are what a test says.
 import re
 from typing import Any
 
-import fixtures
 from nova.tests.functional.api import client as api_client
 from nova.tests.functional.libvirt import base as libvirt_base
 
@@ -25,16 +24,7 @@ class MovesTestCase(SchedulerTestCase):
         super().setUp()
         for name in ("compute1", "compute2"):
             self.publish(self.start_host(name), fresh_report())
-        for method, result in (
-            ("migrate_disk_and_power_off", "{}"),
-            ("_is_path_shared_with", True),
-        ):
-            self.useFixture(
-                fixtures.MonkeyPatch(
-                    f"nova.virt.libvirt.driver.LibvirtDriver.{method}",
-                    lambda *args, _result=result, **kwargs: _result,
-                )
-            )
+        self.let_disks_move()
         # A busy machine is slow, which says nothing of the code under test.
         self.flags(report_max_age_s=3600, group="xen_overcommit")
         self.server = self.boot(host="compute1")

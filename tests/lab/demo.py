@@ -141,6 +141,24 @@ class Demo:
         """All instances, by name."""
         return sorted(self.lab.guests(), key=lambda guest: guest.name)
 
+    def actual_mib(self, guest: lab_guests.Guest) -> int:
+        """What a guest has, as Xen says."""
+        row = self.lab.ssh(f"xl list {guest.domain}").splitlines()[1]
+        return int(row.split()[2])
+
+    def explained(self, guest: lab_guests.Guest) -> str:
+        """What the agent explains of a guest."""
+        tool = "/opt/nova/bin/nova-xen-overcommit explain"
+        return self.lab.ssh(f"{tool} {guest.domain}")
+
+    def wait(
+        self, what: str, ready: Callable[[], bool], timeout_s: float
+    ) -> float:
+        """Wait for it; give the seconds that took."""
+        start_s = time.monotonic()
+        steps.wait_until(what, ready, timeout_s, self.monitor_log, pause_s=1)
+        return round(time.monotonic() - start_s, 1)
+
     def pv_guests(self) -> list[lab_guests.Guest]:
         """Those of kind PV, by name."""
         return [g for g in self.guests() if g.name.startswith("pv-")]

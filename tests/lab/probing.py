@@ -6,8 +6,7 @@ and JSON; sizes come from Xen.
 """
 
 import json
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from tests.lab import demo as lab_demo
 from tests.lab import dom0, steps
@@ -45,27 +44,12 @@ class Probing:
         self.faults: list[str] = []
         self.result: dict[str, object] = {}
 
-    def _actual_mib(self, guest: lab_guests.Guest) -> int:
-        row = self.lab.ssh(f"xl list {guest.domain}").splitlines()[1]
-        return int(row.split()[2])
-
     def _explained(self, guest: lab_guests.Guest) -> str:
-        tool = "/opt/nova/bin/nova-xen-overcommit explain"
         try:
-            return self.lab.ssh(f"{tool} {guest.domain}")
+            return self.demo.explained(guest)
         except steps.LabError:
             # The agent has only just started.
             return ""
-
-    def _wait(
-        self, what: str, ready: Callable[[], bool], timeout_s: float
-    ) -> float:
-        """Wait for it; give the seconds that took."""
-        start_s = time.monotonic()
-        steps.wait_until(
-            what, ready, timeout_s, self.demo.monitor_log, pause_s=1
-        )
-        return round(time.monotonic() - start_s, 1)
 
     def silent(self) -> lab_guests.Guest:
         """Start one instance and silence it; the agent never heard it."""
@@ -92,22 +76,22 @@ class Probing:
         self, guest: lab_guests.Guest, others: list[lab_guests.Guest]
     ) -> None:
         """Let the others want what the silent one has."""
-        self.result["calm_s"] = self._wait(
+        self.result["calm_s"] = self.demo.wait(
             "the silent guest to be known as calm",
             lambda: "is calm" in self._explained(guest),
             WATCHED_WITHIN_S,
         )
-        before_mib = self._actual_mib(guest)
+        before_mib = self.demo.actual_mib(guest)
         for other in others:
             other.eat(lab_demo.WANT_MIB, lab_demo.WANT_PAUSE_MS)
         steps.say(f"{len(others)} others want {lab_demo.WANT_MIB} MiB each")
-        self.result["taken_s"] = self._wait(
+        self.result["taken_s"] = self.demo.wait(
             f"{TAKE_MIB} MiB to be taken",
-            lambda: before_mib - self._actual_mib(guest) >= TAKE_MIB,
+            lambda: before_mib - self.demo.actual_mib(guest) >= TAKE_MIB,
             TAKEN_WITHIN_S,
         )
         self.result["before_mib"] = before_mib
-        self.result["taken_to_mib"] = self._actual_mib(guest)
+        self.result["taken_to_mib"] = self.demo.actual_mib(guest)
         steps.say(f"the agent explains:\n{self._explained(guest)}")
 
     def hurts(
@@ -117,7 +101,7 @@ class Probing:
         began_s = float(self.lab.ssh("date +%s.%N"))
         guest.eat(EAT_MIB)
         # More may be taken until it swaps.
-        self.result["grew_s"] = self._wait(
+        self.result["grew_s"] = self.demo.wait(
             "the first memory to come back",
             lambda: self._has_grown(guest, began_s),
             GROWS_WITHIN_S,
@@ -125,10 +109,11 @@ class Probing:
         steps.say(f"the agent explains:\n{self._explained(guest)}")
         for other in others:
             other.stop_eating()
-        self.result["whole_s"] = self._wait(
+        self.result["whole_s"] = self.demo.wait(
             "its flavor",
             lambda: (
-                self._actual_mib(guest) >= lab_module.FLAVOR_MIB - _NEAR_MIB
+                self.demo.actual_mib(guest)
+                >= lab_module.FLAVOR_MIB - _NEAR_MIB
             ),
             WHOLE_WITHIN_S,
         )

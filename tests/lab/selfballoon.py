@@ -7,7 +7,7 @@ guest's own kernel and from what Xen said each second.
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from tests.lab import demo as lab_demo
 from tests.lab import dom0, steps
@@ -50,24 +50,10 @@ class SelfBalloon:
 
     # What Xen says.
 
-    def _actual_mib(self, guest: lab_guests.Guest) -> int:
-        row = self.lab.ssh(f"xl list {guest.domain}").splitlines()[1]
-        return int(row.split()[2])
-
     def _cap_mib(self, guest: lab_guests.Guest) -> int:
         """What the host allows: libxl sets target and hard cap together."""
         path = f"/local/domain/$(xl domid {guest.domain})/memory/target"
         return int(self.lab.ssh(f"xenstore-read {path}")) // _KIB_PER_MIB
-
-    def _wait(
-        self, what: str, ready: Callable[[], bool], timeout_s: float
-    ) -> float:
-        """Wait for it; give the seconds that took."""
-        start_s = time.monotonic()
-        steps.wait_until(
-            what, ready, timeout_s, self.demo.monitor_log, pause_s=1
-        )
-        return round(time.monotonic() - start_s, 1)
 
     # The acts.
 
@@ -80,44 +66,43 @@ class SelfBalloon:
         self.demo.remember()
         self.lab.dom0.stop(dom0.AGENT)
         guest = self.demo.pv_guests()[0]
-        steps.say(
-            f"agent stopped; {guest.domain} has {self._actual_mib(guest)} MiB"
-        )
+        actual_mib = self.demo.actual_mib(guest)
+        steps.say(f"agent stopped; {guest.domain} has {actual_mib} MiB")
         return guest
 
     def shrinks(self, guest: lab_guests.Guest) -> None:
         """Let it move its own balloon: idle, it gives most of it."""
         allowed_mib = self._cap_mib(guest)
         guest.run(_MOVE_ITSELF)
-        self._wait(
+        self.demo.wait(
             "the publisher's other mode",
             lambda: "1" in guest.run(_TOLD).split(),
             60,
         )
         self._wait_until_idle(guest)
-        self.result["idle_mib"] = self._actual_mib(guest)
+        self.result["idle_mib"] = self.demo.actual_mib(guest)
         if self._cap_mib(guest) != allowed_mib:
             self.faults.append("it shrank, but the host changed its target")
 
     def _wait_until_idle(self, guest: lab_guests.Guest) -> None:
-        took_s = self._wait(
+        took_s = self.demo.wait(
             f"the idle guest to shrink to {IDLE_MIB} MiB",
             lambda: self._rests_idle(guest),
             SHRINKS_WITHIN_S,
         )
-        actual_mib = self._actual_mib(guest)
+        actual_mib = self.demo.actual_mib(guest)
         steps.say(f"idle, it rests at {actual_mib} MiB after {took_s} s")
 
     def _rests_idle(self, guest: lab_guests.Guest) -> bool:
-        before_mib = self._actual_mib(guest)
+        before_mib = self.demo.actual_mib(guest)
         if before_mib > IDLE_MIB:
             return False
         time.sleep(10)
-        return abs(self._actual_mib(guest) - before_mib) <= 1
+        return abs(self.demo.actual_mib(guest) - before_mib) <= 1
 
     def grows(self, guest: lab_guests.Guest) -> None:
         """Let it need memory without an agent."""
-        before_kib = self._actual_mib(guest) * _KIB_PER_MIB
+        before_kib = self.demo.actual_mib(guest) * _KIB_PER_MIB
         began_s = float(self.lab.ssh("date +%s.%N"))
         self.result["need_met_s"] = round(self.demo.need(guest), 1)
         grown_s = self._grown_at_s(guest, before_kib, began_s)
@@ -143,9 +128,9 @@ class SelfBalloon:
 
     def recognised(self, guest: lab_guests.Guest) -> None:
         """Start the agent: it knows the guest, and leaves it alone."""
-        before_mib = self._actual_mib(guest)
+        before_mib = self.demo.actual_mib(guest)
         self.lab.dom0.restart(dom0.AGENT)
-        self.result["recognised_s"] = self._wait(
+        self.result["recognised_s"] = self.demo.wait(
             "the agent to recognise it",
             lambda: bool(self._status(guest).get("balloons_itself")),
             RECOGNISED_WITHIN_S,
@@ -154,7 +139,7 @@ class SelfBalloon:
         status = self._status(guest)
         if status["status"] != "settled":
             self.faults.append(f"its status is {status['status']}")
-        if abs(self._actual_mib(guest) - before_mib) > 32:
+        if abs(self.demo.actual_mib(guest) - before_mib) > 32:
             self.faults.append("the agent's start moved its balloon")
 
     def _status(self, guest: lab_guests.Guest) -> dict[str, object]:
@@ -169,15 +154,14 @@ class SelfBalloon:
         return {}
 
     def _explain(self, guest: lab_guests.Guest) -> None:
-        tool = "/opt/nova/bin/nova-xen-overcommit explain"
-        told = self.lab.ssh(f"{tool} {guest.domain}")
+        told = self.demo.explained(guest)
         steps.say(f"the agent explains:\n{told}")
         if "moves its own balloon" not in told:
             self.faults.append("explain doesn't tell that it does so")
 
     def makes_room(self, guest: lab_guests.Guest) -> None:
         """Start as many as fit the host beside it, and one more."""
-        idle_mib = self._actual_mib(guest)
+        idle_mib = self.demo.actual_mib(guest)
         placed = [
             name
             for name in (f"pv-{number}" for number in range(OTHERS))
@@ -187,7 +171,7 @@ class SelfBalloon:
         self.result["instances"] = 1 + len(placed)
         if len(placed) < OTHERS:
             self.faults.append(f"only {placed} could be placed beside it")
-        cap_mib, actual_mib = self._cap_mib(guest), self._actual_mib(guest)
+        cap_mib, actual_mib = self._cap_mib(guest), self.demo.actual_mib(guest)
         self.result["cap_mib"] = cap_mib
         steps.say(f"its cap is {cap_mib} MiB now, it has {actual_mib}")
         if cap_mib >= lab_module.FLAVOR_MIB - IDLE_MIB // 4:

@@ -3,7 +3,6 @@
 
 import io
 import json
-import logging
 import os
 import tempfile
 import unittest.mock
@@ -13,24 +12,15 @@ from nova_xen_overcommit.agent import protocol
 from nova_xen_overcommit.cli.app import Tool
 from tests.simulator import GIB, MIB
 from tests.unit.agent.test_server import ServedTest
+from tests.unit.cli.tool import ToolMixin
 
 
-class ToolTest(ServedTest):
-    """Runs the tool; its log handlers are taken away again."""
-
-    def setUp(self) -> None:
-        super().setUp()
-        root = logging.getLogger()
-        handlers, level = list(root.handlers), root.level
-        self.addCleanup(root.setLevel, level)
-        self.addCleanup(setattr, root, "handlers", handlers)
+class ToolTest(ToolMixin, ServedTest):
+    """Asks an agent that is served."""
 
     def run_tool(self, *words: str) -> tuple[int, str, str]:
         """Give exit code, stdout and stderr."""
-        out, err = io.StringIO(), io.StringIO()
-        tool = Tool(stdin=io.StringIO(), stdout=out, stderr=err)
-        code = tool.run(["--agent-socket", self.path, *words])
-        return code, out.getvalue(), err.getvalue()
+        return self.run_words("--agent-socket", self.path, *words)
 
     def shown(self, *words: str) -> str:
         code, out, err = self.run_tool(*words)

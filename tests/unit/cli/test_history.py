@@ -3,27 +3,17 @@
 
 import csv
 import io
-import logging
 
 from nova_xen_overcommit.agent.history.records import GuestStep, HostStep
 from nova_xen_overcommit.cli.app import Tool
 from tests.unit.agent.history.stored import DAY, FILE, StoredTest, step
+from tests.unit.cli.tool import ToolMixin
 
 
-class ExportTest(StoredTest):
-    def setUp(self) -> None:
-        super().setUp()
-        root = logging.getLogger()
-        handlers, level = list(root.handlers), root.level
-        self.addCleanup(root.setLevel, level)
-        self.addCleanup(setattr, root, "handlers", handlers)
-
+class ExportTest(ToolMixin, StoredTest):
     def run_tool(self, *words: str) -> tuple[int, str, str]:
         """Give exit code, stdout and stderr."""
-        out, err = io.StringIO(), io.StringIO()
-        tool = Tool(stdin=io.StringIO(), stdout=out, stderr=err)
-        code = tool.run(["history", "export", *words])
-        return code, out.getvalue(), err.getvalue()
+        return self.run_words("history", "export", *words)
 
     def exported(self, *words: str) -> list[list[str]]:
         code, out, err = self.run_tool("--history-dir", str(self.path), *words)
