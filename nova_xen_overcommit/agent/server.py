@@ -83,7 +83,7 @@ class _Handler(socketserver.StreamRequestHandler):
         uid = peer_uid(self.connection)
         if uid not in server.uids:
             LOG.warning("Refused a connection of user id %d", uid)
-            failure = exception.AgentRefused(f"user id {uid} is not admitted")
+            failure = exception.NotAdmitted(f"user id {uid} is not admitted")
             self.wfile.write(protocol.encode(protocol.error_of(failure)))
             return
         with contextlib.suppress(OSError), contextlib.ExitStack() as leases:
@@ -130,7 +130,7 @@ class _Handler(socketserver.StreamRequestHandler):
         if method == protocol.RELEASE:
             leases.close()
             return {}
-        raise exception.ProtocolError(f"unknown method {method!r:.40}")
+        raise protocol.unknown_method(method)
 
     def _reserve(self, desk: Desk, request: Mapping[str, Any]) -> Lease:
         arguments, wait_s = request.get("request"), request.get("wait_s")
