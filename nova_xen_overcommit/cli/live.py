@@ -90,48 +90,67 @@ def watch(
 
     :raises ToolError: there is no first answer.
     """
-    feed = Feed(ask, interval_s)
-    screen = console.Console(file=stdout)
+    page = _Page(Feed(ask, interval_s), console.Console(file=stdout), order)
     try:
         while True:
             try:
                 with _heeding_signals(), _keys(stdin) as pressed:
-                    return _show(feed, screen, pressed, order)
+                    return page.show(pressed)
             except _Suspended:
                 # The terminal is as it was: now the shell may have it.
                 os.kill(os.getpid(), signal.SIGSTOP)
     except KeyboardInterrupt:
         return Code.OK
     finally:
-        feed.close()
+        page.feed.close()
 
 
-def _show(
-    feed: Feed,
-    screen: console.Console,
-    pressed: Callable[[], str],
-    order: Order,
-) -> int:
-    drawn: object = None
-    with live.Live(
-        console=screen, screen=True, auto_refresh=False, redirect_stderr=False
-    ) as shown:
-        while True:
-            size = screen.size
-            # While it doesn't answer, the age of what is shown grows.
-            age_s = int(time.monotonic() - feed.told_s)
-            late_s = age_s if feed.complaint else 0
-            now = (feed.answers, order, size, late_s)
-            if now != drawn:
-                shown.update(
-                    table.page(feed.told, order, size, feed.complaint, late_s),
-                    refresh=True,
-                )
-                drawn = now
-            key = pressed()
-            if key and key in _QUIT:
-                return Code.OK
-            order = order.after(key)
+class _Page:
+    """What is shown, and in which order; it outlives a suspension."""
+
+    def __init__(
+        self, feed: Feed, screen: console.Console, order: Order
+    ) -> None:
+        self.feed = feed
+        self._screen = screen
+        self._order = order
+
+    def show(self, pressed: Callable[[], str]) -> int:
+        """Draw whenever something is new, until a key ends it."""
+        drawn: object = None
+        with live.Live(
+            console=self._screen, screen=True, auto_refresh=False
+        ) as shown:
+            while True:
+                now = self._now()
+                if now != drawn:
+                    shown.update(self._drawn(), refresh=True)
+                    drawn = now
+                key = pressed()
+                if key and key in _QUIT:
+                    return Code.OK
+                self._order = self._order.after(key)
+
+    @property
+    def _late_s(self) -> int:
+        # While it doesn't answer, the age of what is shown grows.
+        if not self.feed.complaint:
+            return 0
+        return int(time.monotonic() - self.feed.told_s)
+
+    def _now(self) -> tuple[object, ...]:
+        size = self._screen.size
+        return self.feed.answers, self._order, size, self._late_s
+
+    def _drawn(self) -> console.Group:
+        feed = self.feed
+        return table.page(
+            feed.told,
+            self._order,
+            self._screen.size,
+            feed.complaint,
+            self._late_s,
+        )
 
 
 @contextlib.contextmanager

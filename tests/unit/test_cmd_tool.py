@@ -48,3 +48,10 @@ class ToolProcessTest(unittest.TestCase):
             "print({'nova', 'libvirt', 'oslo_service'} & set(sys.modules))",
         )
         self.assertEqual("set()\n", done.stdout)
+
+    def test_help_and_completion_know_every_command(self) -> None:
+        for word in ("--help", "complete"):
+            done = self.run_python("-m", "nova_xen_overcommit.cmd.tool", word)
+            self.assertEqual(0, done.returncode, done.stderr)
+            for command in ("check", "explain", "history", "plot", "status"):
+                self.assertIn(command, done.stdout)

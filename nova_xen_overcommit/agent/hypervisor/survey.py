@@ -89,13 +89,13 @@ def _survey(uri: str) -> Survey:
 
 
 def _seen(connection: libvirt.virConnect) -> Survey:
-    kind = connection.getType()
+    kind = connection.getType().lower()
     has_kib = most_kib = 0
     guests, unread = [], []
     for domain in connection.listAllDomains(
         libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE
     ):
-        if kind == "Xen" and domain.ID() == _DOMAIN_0:
+        if kind == "xen" and domain.ID() == _DOMAIN_0:
             _state, most_kib, has_kib, _vcpus, _cpu_ns = domain.info()
             continue
         try:

@@ -171,7 +171,7 @@ def hypervisor(site: Site) -> Result:
 def domain_0(site: Site) -> Result:
     """See that Xen's dom0 has a fixed size."""
     seen = site.hypervisor
-    if seen is None or seen.kind != "Xen":
+    if seen is None or seen.kind != "xen":
         return (
             fine("only Xen has a dom0")
             if seen

@@ -480,7 +480,7 @@ class XenTest(unittest.TestCase):
 
     def judged(self, has_mib: int, most_mib: int) -> Any:
         seen = survey.Survey(
-            kind="Xen",
+            kind="xen",
             libvirt="9.0.0",
             hypervisor="4.17.0",
             physical_kib=4096 * 1024,

@@ -71,7 +71,9 @@ class LiveTest(ServedTest):
 
     def test_suspended_it_gives_the_terminal_back_meanwhile(self) -> None:
         terminal = self.open()
-        terminal.await_text("web-1")
+        terminal.await_text("by name ")
+        terminal.press("s")
+        terminal.await_text("by state ")
         terminal.press("\x1a")
         deadline_s = time.monotonic() + 30
         stopped = 0
@@ -82,10 +84,10 @@ class LiveTest(ServedTest):
             )
         self.assertEqual(terminal.before, terminal.modes())
         self.assertIn(LEFT, terminal.read())
-        # When it goes on, it shows itself again
+        # When it goes on, it shows itself again, as it was
         before = len(terminal.raw)
         os.kill(terminal.process.pid, signal.SIGCONT)
-        terminal.await_text("web-1", since=before)
+        terminal.await_text("by state ", since=before)
         terminal.press("q")
         self.assertEqual(0, terminal.ended())
         self.assertEqual(terminal.before, terminal.modes())
