@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Draws the live table; whatever was told is text, never markup."""
 
+import textwrap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +42,7 @@ def page(
 ) -> consoles.Group:
     """Give one screen: the host, as many guests as fit, the keys."""
     head = _head(told, complaint, late_s)
-    used = sum(-(-max(1, line.cell_len) // size.width) for line in head)
+    used = sum(len(textwrap.wrap(one.plain, size.width)) for one in head)
     room = max(1, size.height - used - _HEADER_LINES - 2)
     guests = rows.ordered(told["guests"], order.sort, order.reverse)
     left = len(guests) - room
