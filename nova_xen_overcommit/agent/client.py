@@ -25,7 +25,8 @@ class Connection:
     def open(cls, path: str, timeout_s: float) -> Self:
         """Connect to the socket at ``path``.
 
-        :raises AgentUnavailable: nobody listens, or we may not connect.
+        :raises AgentUnavailable: nobody listens.
+        :raises AgentForbidden: we may not connect.
         """
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         sock.settimeout(timeout_s)
@@ -33,7 +34,7 @@ class Connection:
             sock.connect(path)
         except OSError as error:
             sock.close()
-            raise exception.AgentUnavailable(
+            raise _unconnected(error)(
                 f"the agent does not answer at {path}: {error}"
             ) from error
         return cls(sock)
@@ -41,7 +42,7 @@ class Connection:
     def call(self, method: str, **arguments: Any) -> dict[str, Any]:
         """Ask, and give the result.
 
-        :raises AgentUnavailable: the agent went away or was too slow.
+        :raises AgentSilent: the agent went away or was too slow.
         :raises OvercommitError: what the agent refused with.
         """
         request = protocol.encode({"method": method, **arguments})
@@ -51,11 +52,11 @@ class Connection:
                 self._sock.sendall(request)
             line = self._file.readline(protocol.MAX_LINE_BYTES)
         except OSError as error:
-            raise exception.AgentUnavailable(
+            raise exception.AgentSilent(
                 f"no answer to {method}: {error}"
             ) from error
         if not line.endswith(b"\n"):
-            raise exception.AgentUnavailable(
+            raise exception.AgentSilent(
                 f"the agent closed the connection during {method}"
             )
         return _result(protocol.decode(line))
@@ -70,6 +71,15 @@ class Connection:
 
     def __exit__(self, *_exc: object) -> None:
         self.close()
+
+
+def _unconnected(error: OSError) -> type[exception.AgentUnavailable]:
+    if isinstance(error, PermissionError):
+        return exception.AgentForbidden
+    # It is there, but has too many to serve.
+    if isinstance(error, TimeoutError | BlockingIOError):
+        return exception.AgentSilent
+    return exception.AgentUnavailable
 
 
 def _result(answer: dict[str, Any]) -> dict[str, Any]:
