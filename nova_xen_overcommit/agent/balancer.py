@@ -88,6 +88,7 @@ class Balancer:
         monotonic_s: Callable[[], float],
     ) -> None:
         self._hypervisor = hypervisor
+        self.hypervisor_kind = hypervisor.kind
         self._sensors = sensors
         self._leases = leases
         self._monotonic_s = monotonic_s
