@@ -6,8 +6,9 @@ eventlet alike.
 """
 
 import contextlib
+import dataclasses
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
 from nova_xen_overcommit import exception, report
@@ -92,6 +93,37 @@ def _result(answer: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Tidings:
+    """A report, and the names by UUID of the guests that don't follow.
+
+    ``uncooperative`` is None where an older agent doesn't name them.
+    """
+
+    report: report.HostReport
+    uncooperative: Mapping[str, str] | None
+
+    @classmethod
+    def of(cls, answer: Mapping[str, Any]) -> Self:
+        """Take what an agent answered.
+
+        :raises InvalidReport: the answer is no report.
+        """
+        named = answer.get(protocol.UNCOOPERATIVE_GUESTS)
+        try:
+            guests = named and {
+                str(one["uuid"]): str(one["name"]) for one in named
+            }
+        except (KeyError, TypeError) as error:
+            raise exception.InvalidReport(
+                f"{protocol.UNCOOPERATIVE_GUESTS}: {error!r}"
+            ) from error
+        return cls(
+            report.HostReport.from_dict(answer),
+            None if named is None else guests or {},
+        )
+
+
 class AgentClient:
     """What can be asked of the agent at one socket."""
 
@@ -105,9 +137,19 @@ class AgentClient:
         :raises AgentUnavailable: nobody answers.
         :raises InvalidReport: the answer is no report.
         """
+        return report.HostReport.from_dict(self._asked_report())
+
+    def tidings(self) -> Tidings:
+        """Give the newest report, and who doesn't follow.
+
+        :raises AgentUnavailable: nobody answers.
+        :raises InvalidReport: the answer is no report.
+        """
+        return Tidings.of(self._asked_report())
+
+    def _asked_report(self) -> dict[str, Any]:
         with Connection.open(self._path, self._timeout_s) as connection:
-            answer = connection.call(protocol.REPORT)
-        return report.HostReport.from_dict(answer)
+            return connection.call(protocol.REPORT)
 
     def status(self) -> dict[str, Any]:
         """Give everything the agent knows, for people and tools.

@@ -22,6 +22,7 @@ from nova_xen_overcommit.agent import (
     news,
     picture,
     pressure,
+    protocol,
     reporting,
 )
 from nova_xen_overcommit.agent.protocol import StartRequest
@@ -33,11 +34,16 @@ from nova_xen_overcommit.agent.status import (
     Passes,
     StartStatus,
 )
+from nova_xen_overcommit.policy.progress import Status
 
 LOG = logging.getLogger(__name__)
 
 # After a pass that took longer nobody would wait as long again.
 _LONGEST_REST_S = 0.2
+
+
+# Told of each pass how long it took, and the complaint if it failed.
+Follower = Callable[[float, str], None]
 
 
 class Clock:
@@ -53,7 +59,10 @@ class Clock:
 
 
 class Agent:
-    """One host's agent."""
+    """One host's agent.
+
+    ``followers`` are told when a pass ends, by the thread of the passes.
+    """
 
     def __init__(
         self,
@@ -74,9 +83,12 @@ class Agent:
         self._report: report.HostReport | None = None
         self._host: HostStatus | None = None
         self._camera = picture.Camera()
+        self.followers: list[Follower] = []
         self._passes = 0
         self._failures = 0
         self._refused_starts = 0
+        self._reports_sent = 0
+        self._report_sent_s: float | None = None
         self._complaint = ""
         self._pass_s = 0.0
         self._began_s: float | None = None
@@ -171,6 +183,14 @@ class Agent:
         if path:
             with contextlib.suppress(OSError):
                 Path(path).touch()
+        for follower in self.followers:
+            self._tell(follower)
+
+    def _tell(self, follower: Follower) -> None:
+        try:
+            follower(self._pass_s, self._complaint)
+        except Exception:
+            LOG.exception("Nobody is told of a pass, balancing goes on")
 
     @property
     def wake(self) -> threading.Event:
@@ -190,18 +210,30 @@ class Agent:
         """Let guests in need wake the agent while the context lasts."""
         return news.listening(self._sources)
 
-    def report(self) -> dict[str, Any]:
-        """Give the newest report.
-
-        :raises AgentRefused: no pass has succeeded yet.
-        """
+    def _made(self) -> report.HostReport:
         with self._lock:
             made = self._report
         if made is None:
             raise exception.AgentRefused(
                 f"no report yet: {self._complaint or 'starting'}"
             )
-        return made.to_dict()
+        return made
+
+    def report(self) -> dict[str, Any]:
+        """Give the newest report, and who is uncooperative, to be sent.
+
+        :raises AgentRefused: no pass has succeeded yet.
+        """
+        told = self._made().to_dict()
+        told[protocol.UNCOOPERATIVE_GUESTS] = [
+            {"uuid": guest.domain.uuid, "name": guest.domain.name}
+            for guest in self._balancer.guests.values()
+            if guest.progress.status is Status.UNCOOPERATIVE
+        ]
+        with self._lock:
+            self._reports_sent += 1
+            self._report_sent_s = self._clock.monotonic_s()
+        return told
 
     def status(self) -> dict[str, Any]:
         """Give all there is to know, as :meth:`AgentStatus.to_dict`."""
@@ -241,6 +273,8 @@ class Agent:
             pass_ago_s=_since(self._passed_s, now_s),
             under_way_s=round(under_way_s, 3),
             refused_starts=self._refused_starts,
+            reports_sent=self._reports_sent,
+            report_sent_ago_s=_since(self._report_sent_s, now_s),
         )
 
     def explain(self, guest: str) -> dict[str, Any]:
@@ -249,7 +283,7 @@ class Agent:
         :raises AgentRefused: no pass has succeeded yet.
         :raises UnknownGuest: no running guest has this name or UUID.
         """
-        self.report()
+        self._made()
         settings = Settings.of(self._conf)
         now_s = self._clock.monotonic_s()
         guests = list(self._balancer.guests.values())

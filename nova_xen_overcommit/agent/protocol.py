@@ -23,6 +23,10 @@ RESERVE = "reserve"
 HOLD = "hold"
 RELEASE = "release"
 
+# Beside the report in its answer: who doesn't follow, each with its UUID and
+# name. Older agents don't say it, older clients don't look at it.
+UNCOOPERATIVE_GUESTS = "uncooperative_guests"
+
 NO_ROOM = "no_room"
 REFUSED = "refused"
 INVALID = "invalid"

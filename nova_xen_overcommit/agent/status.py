@@ -209,7 +209,8 @@ class Passes:
     did; the last took ``pass_s``. ``heartbeat_age_s`` is since the last one
     ended, ``pass_ago_s`` since the last that succeeded (None: none has),
     ``under_way_s`` since one began that hasn't ended (0: none).
-    ``refused_starts`` counts the starts that had no room.
+    ``refused_starts`` counts the starts that had no room, ``reports_sent``
+    how often somebody asked for the report, last ``report_sent_ago_s``.
     """
 
     passes: int
@@ -220,6 +221,8 @@ class Passes:
     pass_ago_s: float | None
     under_way_s: float
     refused_starts: int
+    reports_sent: int = 0
+    report_sent_ago_s: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Give plain values, ready for JSON."""
