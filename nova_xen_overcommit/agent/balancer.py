@@ -375,6 +375,7 @@ class Balancer:
         except exception.HypervisorError as error:
             self.errors += 1
             self._refused.add(guest.domain.uuid)
+            guest.was_answered(refused=True)
             LOG.warning("%s", error)
             if not isinstance(error, Unanswered):
                 return False
@@ -389,6 +390,7 @@ class Balancer:
             guest.domain.actual_kib,
             reason,
         )
+        guest.was_answered(refused=False)
         guest.last_move = Move(guest.now_s, guest.target_kib, reason)
         guest.target_kib = target_kib
         guest.reason = reason

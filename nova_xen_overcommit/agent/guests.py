@@ -21,6 +21,7 @@ from nova_xen_overcommit.policy.progress import (
     advance,
     start,
 )
+from nova_xen_overcommit.policy.refusals import NO_REFUSALS, Refusals
 from nova_xen_overcommit.policy.sample import MemorySample
 from nova_xen_overcommit.policy.traffic import DiskCounters
 
@@ -64,6 +65,7 @@ class TrackedGuest:
     it from more; ``status_s`` is since when its progress has its status.
     ``heard`` says that a sensor found words of it, believed or not;
     ``probe`` is what is seen of one that never said any, from outside.
+    ``refusals`` are the calls for it that the hypervisor refused of late.
     """
 
     domain: Domain
@@ -95,6 +97,7 @@ class TrackedGuest:
     status_s: float = 0.0
     heard: bool = False
     probe: outside.Probe | None = None
+    refusals: Refusals = NO_REFUSALS
     _view: targets.Guest | None = None
 
     @classmethod
@@ -350,6 +353,8 @@ class TrackedGuest:
         """The rule by which nothing may be taken from it now, if any."""
         if self.frozen or not self.progress.cooperates:
             return self.frozen or Limit.STUCK
+        if self._refused:
+            return Limit.REFUSED
         probed = self.probed
         if probed is not None:
             if not probed.opens:
@@ -364,6 +369,18 @@ class TrackedGuest:
     @property
     def _cooling(self) -> Limit | None:
         return Limit.COOL_DOWN if self._cools_down else None
+
+    @property
+    def _refused(self) -> bool:
+        return self.refusals.last(self.now_s)
+
+    def was_answered(self, *, refused: bool) -> None:
+        """Take note of how the hypervisor answered a call for it."""
+        if refused:
+            self.refusals = self.refusals.one_more(self.now_s)
+            self._view = None
+        else:
+            self.refusals = NO_REFUSALS
 
     def was_given(self, had_kib: int, cool_down_s: float) -> None:
         """Take note that it was given memory above ``had_kib``."""
@@ -424,9 +441,9 @@ class TrackedGuest:
         view = self._view
         if view is None or view.target_kib != self.target_kib:
             view = self._viewed()
-            # A cool-down ends while nothing else changes.
-            cools = view.hold is Limit.COOL_DOWN
-            self._view = None if cools else view
+            # These end while nothing else changes.
+            passes = view.hold is Limit.COOL_DOWN or self._refused
+            self._view = None if passes else view
         return view
 
     def _viewed(self) -> targets.Guest:
@@ -444,7 +461,7 @@ class TrackedGuest:
             demand_kib=self._wanted_kib,
             used_kib=known.used_kib if known else self.demand_kib,
             weight=self.domain.metadata.weight,
-            growable=not self.frozen and self.progress.cooperates,
+            growable=self._follows,
             shrinkable=hold is None,
             starved=self.starved,
             hold=hold,
@@ -453,6 +470,13 @@ class TrackedGuest:
             firm_kib=believed.firm_kib if believed else None,
             bare_kib=believed.bare_kib if believed else None,
         )
+
+    @property
+    def _follows(self) -> bool:
+        """Whether it can be expected to do as it is asked."""
+        if self.frozen or self._refused:
+            return False
+        return self.progress.cooperates
 
     @property
     def stalls(self) -> bool:
@@ -475,7 +499,7 @@ class TrackedGuest:
     @property
     def could_yield_kib(self) -> int:
         """What a start could take from it, once its cool-down is over."""
-        if self.frozen or self.starved or not self.progress.cooperates:
+        if self.starved or not self._follows:
             return 0
         has_kib = self.domain.actual_kib + self.left_kib
         return max(0, has_kib - self.firm_need_kib)
