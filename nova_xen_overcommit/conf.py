@@ -142,6 +142,17 @@ hypervisor hold is measured; elsewhere 512 MiB, like Nova's
 only if it is larger.
 """,
     ),
+    cfg.StrOpt(
+        "guests_cgroup",
+        default="",
+        help="""
+Directory of the control group whose memory limit bounds all guests together
+on KVM and QEMU, version 1 or 2; what guests can have is then no more than its
+limit. Empty: ``/sys/fs/cgroup/machine.slice``, where libvirt puts guests
+under systemd, if that has a limit. Its ``memory.pressure`` tells when guests
+stall for the host's memory; without it that of the whole host does.
+""",
+    ),
     cfg.IntOpt(
         "reserve_mib",
         default=128,
@@ -317,6 +328,8 @@ first, and no part of the demand that the promise is reckoned from.
         help="""
 Share of time (percent, PSI memory "some") that a guest's tasks stall for
 memory at which the guest counts as starved whatever its other figures say.
+On KVM and QEMU also the share at which the host itself has none to give,
+since its guests' processes stall (read when the agent starts).
 """,
     ),
     cfg.IntOpt(
