@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Guests on our libvirtd: defined as Nova does, spoken to at their consoles."""
+"""Guests on our libvirtd, defined as Nova does, and their consoles."""
 
 import importlib.util
 import pathlib

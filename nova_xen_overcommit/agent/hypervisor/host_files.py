@@ -49,7 +49,7 @@ class HostFiles:
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._groups = [
-            pathlib.Path(p) for p in (group and [group] or MACHINES)
+            pathlib.Path(p) for p in ([group] if group else MACHINES)
         ]
         self._proc = proc
         self._monotonic_s = monotonic_s

@@ -31,7 +31,7 @@ _PERIOD_S = 1
 _STATS_BALLOON = 1 << 2  # VIR_DOMAIN_STATS_BALLOON
 # VIR_CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE and _NOWAIT: a guest that is busy
 # with something else must not make all others wait.
-_FLAGS = 1 << 4 | 1 << 29
+_FLAGS = 1 << 0 | 1 << 29
 _AFFECT_LIVE = 1
 _PREFIX = "balloon."
 # A balloon that differs by less from one update to the next has rested.
