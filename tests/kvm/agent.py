@@ -25,18 +25,24 @@ class Agent:
         self.log = directory / "agent.log"
         socket = directory / "agent.sock"
         self.client = client.AgentClient(str(socket))
-        settings = {
+        self._options: dict[str, object] = {
             "agent_socket": socket,
             "history_dir": directory / "history",
             **options,
         }
         self._file = directory / "agent.conf"
-        self._file.write_text(
-            "[DEFAULT]\n[xen_overcommit]\n"
-            + "".join(
-                f"{name} = {value}\n" for name, value in settings.items()
-            )
-        )
+        self._write()
+
+    def _write(self) -> None:
+        lines = [f"{name} = {x}\n" for name, x in self._options.items()]
+        self._file.write_text(f"[DEFAULT]\n[xen_overcommit]\n{''.join(lines)}")
+
+    def reload(self, **options: object) -> None:
+        """Change options as an operator does: the file, then SIGHUP."""
+        assert self._process is not None
+        self._options.update(options)
+        self._write()
+        self._process.send_signal(signal.SIGHUP)
 
     def __enter__(self) -> "Agent":
         with self.log.open("ab") as output:
