@@ -81,7 +81,7 @@ class Stack(integrated_helpers.ProviderUsageBaseTestCase):  # type: ignore[misc]
         super().setUp()
         self._compute = self._start_compute(_COMPUTE)
         self._flavor = self._make_flavor()
-        self._provider = self._get_provider_uuid_by_host(_COMPUTE)
+        self._provider = self._get_provider_uuid_by_host(self.node)
         self._keep_updating()
 
     def _configure(self) -> None:
@@ -133,6 +133,7 @@ class Stack(integrated_helpers.ProviderUsageBaseTestCase):  # type: ignore[misc]
             name=self.flavor_name, memory_mb=self.flavor_mib, vcpu=1, disk=1
         )
         flavor["flavor"]["swap"] = self.swap_mib
+        flavor["flavor"]["OS-FLV-EXT-DATA:ephemeral"] = 0
         return str(self.admin_api.post_flavor(flavor)["id"])
 
     def runTest(self) -> None:  # noqa: N802 - unittest's name
@@ -142,6 +143,11 @@ class Stack(integrated_helpers.ProviderUsageBaseTestCase):  # type: ignore[misc]
     def set_mode(self, mode: str) -> None:
         """Set nova-compute's mode, as a changed nova.conf and SIGHUP do."""
         nova.conf.CONF.set_override("mode", mode, group="xen_overcommit")
+
+    @property
+    def node(self) -> str:
+        """What the driver calls its only node."""
+        return _COMPUTE
 
     @property
     def image(self) -> str | None:

@@ -146,11 +146,11 @@ only if it is larger.
         "guests_cgroup",
         default="",
         help="""
-Directory of the control group whose memory limit bounds all guests together
-on KVM and QEMU, version 1 or 2; what guests can have is then no more than its
-limit. Empty: ``/sys/fs/cgroup/machine.slice``, where libvirt puts guests
-under systemd, if that has a limit. Its ``memory.pressure`` tells when guests
-stall for the host's memory; without it that of the whole host does.
+Directory of the control group (version 1 or 2) whose memory limit bounds all
+guests together on KVM and QEMU: they can have no more than that. Empty:
+``/sys/fs/cgroup/machine.slice``, where libvirt puts guests under systemd, if
+it has a limit. Its ``memory.pressure`` tells when guests stall for the host's
+memory; where there is none, that of the whole host does.
 """,
     ),
     cfg.IntOpt(

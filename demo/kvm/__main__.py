@@ -68,13 +68,12 @@ class Demo:
         stack_: contextlib.ExitStack,
     ) -> None:
         total_kib = connection.getMemoryStats(-1, 0)["total"]
-        reserved_mib = total_kib // KIB - play.HOST_MIB
         agent = kvm_agent.Agent(
             self._scratch,
             **demo_agent.IN_A_HURRY
             | {
                 "connection_uri": host.uri,
-                "host_reserved_mib": reserved_mib,
+                "host_reserved_mib": total_kib // KIB - play.HOST_MIB,
                 "guests_cgroup": limit.path if limit else "",
             },
         )
@@ -83,7 +82,9 @@ class Demo:
         where = Where(
             host.uri,
             self._scratch / "agent.sock",
-            reserved_mib,
+            connection.getHostname(),
+            # Nova asks libvirt for the node, not for its statistics.
+            connection.getInfo()[1] - play.HOST_MIB,
             self._scratch / "instances",
             guest,
         )

@@ -34,20 +34,35 @@ _POISONS = (
 class Where(stack.Where):
     """Where the compute host's parts are found; MiB.
 
-    ``reserved_mib`` is what of this machine's memory is not for guests,
+    ``node`` is libvirt's name of the host, ``reserved_mib`` what of this
+    machine's memory is not for guests,
     ``guest`` the directory of their kernel and initramfs.
     """
 
+    node: str
     reserved_mib: int
     instances: Path
     guest: Path
 
 
 class _Harmless(fixtures.Fixture):  # type: ignore[misc]
-    """Stands where a poison would."""
+    """Stands where a poison would.
+
+    Only Nova's own thread of libvirt's events stays out: the harness can't
+    end it.
+    """
 
     def __init__(self, *_args: object, **_more: object) -> None:
         super().__init__()
+
+    def setUp(self) -> None:
+        """Keep Nova from listening."""
+        super().setUp()
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                "nova.virt.libvirt.host.Host._init_events", lambda _self: None
+            )
+        )
 
 
 @contextlib.contextmanager
@@ -64,7 +79,6 @@ class KvmStack(stack.Stack):
     """Nova's services, its compute with XenOvercommitDriver."""
 
     compute_driver = "xen_overcommit.XenOvercommitDriver"
-    reserved_mib = 0
     flavor_name = "demo.512m"
     flavor_mib = FLAVOR_MIB
     swap_mib = SWAP_MIB
@@ -128,6 +142,11 @@ class KvmStack(stack.Stack):
             ),
             os_command_line=images.KERNEL_ARGS,
         )
+
+    @property
+    def node(self) -> str:
+        """Libvirt's name of the host."""
+        return self._where.node
 
     @property
     def image(self) -> str:
