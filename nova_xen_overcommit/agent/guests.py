@@ -33,6 +33,14 @@ BOOT_GRACE_S = 180.0
 # When it is watched from outside for the first time: its boot is over by
 # then, and it may be known to be calm when the grace ends.
 _WATCHED_AFTER_S = BOOT_GRACE_S / 2
+# So much above its target a guest has taken, not kept; and so long after it
+# was asked its balloon may be on an earlier way still (QEMU tells of each
+# balloon once a second).
+_TAKEN_KIB = 8 * 1024
+_ON_ITS_WAY_S = 2.0
+# A guest boots with all of its memory; its driver, once it is there, speaks
+# and begins to yield what was not granted.
+_DRIVER_STARTS_S = 10.0
 # Less than this from one pass to the next is no step of a balloon.
 _JITTER_KIB = 512
 # How far above its choice the cap of a guest is that moves its own balloon.
@@ -62,7 +70,9 @@ class TrackedGuest:
     ``restart_kib`` is what it comes back with when it reboots, 0 as long
     as that was not said. ``sensor`` names whose sample it is;
     ``decision`` is what was decided in the last pass, ``limits`` what kept
-    it from more; ``status_s`` is since when its progress has its status.
+    it from more; ``status_s`` is since when its progress has its status,
+    ``spoke_s`` since when it speaks.
+    ``took_back``: its balloon has deflated unasked since the last pass.
     ``heard`` says that a sensor found words of it, believed or not;
     ``probe`` is what is seen of one that never said any, from outside.
     ``refusals`` are the calls for it that the hypervisor refused of late.
@@ -84,6 +94,8 @@ class TrackedGuest:
     shrank_s: float = -math.inf
     felt_kib: int = 0
     restart_kib: int = 0
+    took_back: bool = False
+    spoke_s: float = math.inf
     speaks: bool = False
     starved: bool = False
     balloons_itself: bool = False
@@ -131,6 +143,7 @@ class TrackedGuest:
         ``disks`` is what the host counted, where it was asked for that.
         """
         elapsed_s, self.now_s = max(0.0, now_s - self.now_s), now_s
+        self.took_back = False
         if not self._rests(domain, sample):
             self._take_in(domain, sample, disks, settings)
         if self.starved:
@@ -171,6 +184,7 @@ class TrackedGuest:
         if domain.metadata != self.domain.metadata:
             self.floor_kib = _floor_kib(domain, settings.floor_share)
         self._heed(domain)
+        self.took_back = self._has_taken(domain)
         self.domain = domain
         if sample is not None:
             self._observe(sample, settings)
@@ -205,6 +219,17 @@ class TrackedGuest:
         self.target_kib = domain.asked_kib
         self.reason = "asked for by somebody else"
 
+    def _has_taken(self, domain: Domain) -> bool:
+        """Tell whether it took memory that nobody gave it."""
+        if not domain.deflates or domain.actual_kib <= self.domain.actual_kib:
+            return False
+        if self.now_s - self.progress.asked_s < _ON_ITS_WAY_S:
+            return False
+        if self.now_s - self.spoke_s < _DRIVER_STARTS_S:
+            return False
+        given_kib = self.target_kib + self.progress.offset_kib
+        return domain.actual_kib > given_kib + _TAKEN_KIB
+
     def _observe(self, sample: MemorySample, settings: Settings) -> None:
         demand = self.demand
         # Most guests say nothing new from one pass to the next.
@@ -212,6 +237,7 @@ class TrackedGuest:
         if rests and sample is self.sample:
             return
         self.sample = sample
+        self.spoke_s = min(self.spoke_s, self.now_s)
         self.balloons_itself = sample.self_more_kib is not None
         self.demand = observe(
             demand, self._observation(sample), settings.demand

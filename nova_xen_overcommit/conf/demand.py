@@ -70,6 +70,8 @@ first, and no part of the demand that the promise is reckoned from.
         help="""
 Share of time (percent, PSI memory "some") that a guest's tasks stall for
 memory at which the guest counts as starved whatever its other figures say.
+On KVM and QEMU also the share at which the host itself has none to give,
+since its guests' processes stall (read when the agent starts).
 """,
     ),
     cfg.IntOpt(

@@ -24,6 +24,17 @@ hypervisor hold is measured; elsewhere 512 MiB, like Nova's
 only if it is larger.
 """,
     ),
+    cfg.StrOpt(
+        "guests_cgroup",
+        default="",
+        help="""
+Directory of the control group (version 1 or 2) whose memory limit bounds all
+guests together on KVM and QEMU: they can have no more than that. Empty:
+``/sys/fs/cgroup/machine.slice``, where libvirt puts guests under systemd, if
+it has a limit. Its ``memory.pressure`` tells when guests stall for the host's
+memory; where there is none, that of the whole host does.
+""",
+    ),
     cfg.IntOpt(
         "reserve_mib",
         default=128,
