@@ -9,9 +9,10 @@ has. All times are seconds.
 import dataclasses
 import math
 
-# After the first refusal; each further one doubles it, up to the second.
+# After the first refusal; each further one doubles it, up to the second,
+# which is short: who is refused may be in need, and is given at once.
 _FIRST_S = 1.0
-_MOST_S = 60.0
+_MOST_S = 10.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -38,11 +38,11 @@ from nova_xen_overcommit.policy.predictors.past import HostPast
 DEFAULT_RISK = 0.001
 
 # The moment of a week; that of a shorter past goes by the logarithm of its
-# length, down to the variance. Higher moments know the furthest surge alone;
-# lower ones reckon with a tail so heavy that a strict risk leaves nothing to
-# promise.
+# length, but no lower than the fourth. Higher moments know the furthest surge
+# alone; lower ones reckon with a tail so heavy that a young host has nothing
+# to promise.
 _MOMENT = 6.0
-_LEAST_MOMENT = 2.0
+_LEAST_MOMENT = 4.0
 _WEEK_HOURS = 168
 # What part of its time a guest is taken to be at its peak: four hours a week.
 _PEAKING_SHARE = 0.025

@@ -36,7 +36,7 @@ class RefusedTest(unittest.TestCase):
 
     def test_it_is_not_asked_again_in_each_pass(self) -> None:
         self.refuse()
-        self.assertEqual(16.0, self.tracked.refusals.rest_s)
+        self.assertEqual(10.0, self.tracked.refusals.rest_s)
         self.assertIs(Limit.REFUSED, self.tracked.hold)
 
     def test_a_start_does_not_count_on_it(self) -> None:

@@ -20,9 +20,9 @@ class RefusalsTest(unittest.TestCase):
         self.assertTrue(found.last(106.9))
         self.assertFalse(found.last(107.0))
 
-    def test_it_is_never_left_alone_for_more_than_a_minute(self) -> None:
+    def test_it_is_never_left_alone_for_more_than_ten_seconds(self) -> None:
         found = NO_REFUSALS
         for _ in range(2000):
             found = found.one_more(100.0)
-        self.assertTrue(found.last(159.9))
-        self.assertFalse(found.last(160.0))
+        self.assertTrue(found.last(109.9))
+        self.assertFalse(found.last(110.0))

@@ -199,11 +199,11 @@ class YoungTest(unittest.TestCase):
         # Given pasts that differ in length alone
         moments = [
             Outlook.of(past_of([GIB] * steps)).moment
-            for steps in (1, 3 * HOUR, DAY, WEEK, 2 * WEEK)
+            for steps in (1, DAY, 2 * DAY, WEEK, 2 * WEEK)
         ]
-        # 6 · ln 24 / ln 168 on the first day; no less than the variance
-        self.assertEqual([2.0, 2.0, 6.0, 6.0], moments[:2] + moments[3:])
-        self.assertAlmostEqual(3.7214, moments[2], places=4)
+        # 6 · ln 48 / ln 168 after two days, no less than the fourth
+        self.assertEqual([4.0, 4.0, 6.0, 6.0], moments[:2] + moments[3:])
+        self.assertAlmostEqual(4.5331, moments[2], places=4)
 
     def test_a_young_host_is_held_for_wilder_than_an_old_one(self) -> None:
         # Given the same surges every three hours, for a day and for a week
