@@ -124,6 +124,13 @@ def _missing(devstack: str | None) -> str:
     if not devstack or not pathlib.Path(devstack, "stack.sh").is_file():
         return _NOT_GIVEN
     tools = [x for x in ("git", "unshare", "setpriv") if not shutil.which(x)]
+    # DevStack's clouds.yaml is written by the machine's own interpreter.
+    yaml = subprocess.run(
+        ["/usr/bin/python3", "-c", "import yaml"],
+        capture_output=True,
+        check=False,
+    )
+    tools += ["python3-yaml"] if yaml.returncode else []
     return f"not installed: {', '.join(tools)}\n" if tools else ""
 
 
