@@ -32,7 +32,9 @@ def draw() -> None:
         title="Floors", xlabel="flavor, GiB", ylabel="MiB",
         xscale="log", yscale="log",
     )  # fmt: skip
-    axes.set_xticks([0.125, 0.5, 2, 8, 32, 64], ["⅛", "½", "2", "8", "32", "64"])
+    axes.set_xticks(
+        [0.125, 0.5, 2, 8, 32, 64], ["⅛", "½", "2", "8", "32", "64"]
+    )
     axes.legend()
 
 

@@ -10,16 +10,21 @@ _ZONES = (
     (2.5, 4.3, "compute host"),
     (7.2, 2.9, "control plane"),
 )
+_AGENT = """nova-xen-overcommit-agent
+sense, demand, targets, act
+history, promise, report"""
+_DRIVER = "nova-compute\nXenOvercommitDriver\nreserves before a start"
+_SCHEDULER = """nova-scheduler
+XenOvercommitFilter (veto)
+XenOvercommitWeigher"""
 _BOXES = (
     (0.15, 2.3, 1.8, "publisher\nmeminfo, swap, PSI"),
     (0.15, 0.6, 1.8, "balloon driver"),
-    (2.7, 2.3, 3.9, "nova-xen-overcommit-agent\nsense, demand, targets, act\n"
-     "history, promise, report"),
-    (2.7, 0.6, 3.9, "nova-compute\nXenOvercommitDriver\nreserves before a start"),
-    (7.35, 2.3, 2.6, "nova-scheduler\nXenOvercommitFilter (veto)\n"
-     "XenOvercommitWeigher"),
+    (2.7, 2.3, 3.9, _AGENT),
+    (2.7, 0.6, 3.9, _DRIVER),
+    (7.35, 2.3, 2.6, _SCHEDULER),
     (7.35, 0.6, 2.6, "Placement\nMEMORY_MB capacity\n= the promise"),
-)  # fmt: skip
+)
 _HIGH = 1.1
 _ARROWS = (
     ((1.95, 2.85), (2.7, 2.85), "xenstore"),

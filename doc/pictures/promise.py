@@ -30,9 +30,14 @@ def account(guests: int, swap_share: float, ratio: float) -> promise.Account:
 def draw() -> None:
     """Draw it."""
     _figure, axes = plt.subplots(figsize=(8, 4))
-    counts = range(0, 135)
+    counts = range(135)
     for label, swap_share, ratio, style in (
-        ("swap as large as memory, max_overcommit_ratio 4", 1.0, _RATIO, "C0-"),
+        (
+            "swap as large as memory, max_overcommit_ratio 4",
+            1.0,
+            _RATIO,
+            "C0-",
+        ),
         ("swap as large as memory, max_overcommit_ratio 2", 1.0, 2.0, "C2-"),
         ("swap half as large, max_overcommit_ratio 4", 0.5, _RATIO, "C1-"),
         ("no swap", 0.0, _RATIO, "C3-"),

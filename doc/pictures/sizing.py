@@ -43,7 +43,9 @@ def draw() -> None:
         ("demand, with head room", series["demand_mib"], "C3-"),
         ("used", series["used_mib"], "C0-"),
     ):
-        axes.plot(days, [mib / 1024 for mib in figures_mib], style, label=label)
+        axes.plot(
+            days, [mib / 1024 for mib in figures_mib], style, label=label
+        )
     axes.set(
         title="The example, on two hosts",
         xlabel="days", ylabel="GiB", ylim=(0, None),

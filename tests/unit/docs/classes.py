@@ -14,6 +14,7 @@ A program that is in none fails the test: a new command has to be classed.
 import configparser
 import dataclasses
 import functools
+import itertools
 import re
 import shlex
 import shutil
@@ -205,7 +206,9 @@ def _check_pip(words: Words) -> None:
     wanted = [word for word in words[2:] if not word.startswith("-")]
     require(bool(wanted), f"{words}: nothing to install")
     for requirement in wanted:
-        match = re.fullmatch(r"([\w-]+)(?:\[([\w,]+)\])?(?:==\S+)?", requirement)
+        match = re.fullmatch(
+            r"([\w-]+)(?:\[([\w,]+)\])?(?:==\S+)?", requirement
+        )
         require(match is not None, f"{requirement}: not a requirement")
         assert match is not None
         if match[1].replace("-", "_") == project["name"]:
@@ -257,7 +260,7 @@ def _require_unit(unit: str) -> None:
 
 
 def _check_journalctl(words: Words) -> None:
-    for option, value in zip(words[1:], words[2:], strict=False):
+    for option, value in itertools.pairwise(words):
         if option == "-u":
             _require_unit(value)
 
@@ -291,12 +294,12 @@ def _openstack() -> Callable[[Words], None]:
         manager.add_command_group(group)
 
     def check(words: Words) -> None:
-        _options, rest = client.parser.parse_known_args(list(words[1:]))
-        factory, name, arguments = manager.find_command(rest)
         try:
+            _options, rest = client.parser.parse_known_args(list(words[1:]))
+            factory, name, arguments = manager.find_command(rest)
             command = factory(client, None)
             command.get_parser(name).parse_args(arguments)
-        except SystemExit as error:
+        except (SystemExit, ValueError) as error:
             raise AssertionError(f"{words}: {error}") from None
 
     return check

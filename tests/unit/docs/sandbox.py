@@ -22,7 +22,7 @@ from nova_xen_overcommit.agent import client
 from tests.unit.docs.pages import ROOT
 
 HOST = Path(__file__).with_name("host")
-PATIENCE_S = 60
+PATIENCE_S = 180
 _MOVED = re.compile(
     r"(?<![\w.~-])/(etc/nova|etc/nova_xen_overcommit|run/nova-xen-overcommit|"
     r"var/lib/nova-xen-overcommit)(?![\w.-])"
@@ -122,7 +122,7 @@ class Sandbox:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=300,
+            timeout=600,
         )
         return done.returncode, self.outside(done.stdout)
 

@@ -14,12 +14,14 @@ from collections.abc import Callable
 from xml.etree import ElementTree
 
 import yaml
+from nova import exception as nova_exception
 from nova.conf import opts as nova_opts
 from nova.scheduler import filters, weights
 from oslo_config import cfg, iniparser
 from oslo_log import log
 
 from nova_xen_overcommit import conf as options
+from nova_xen_overcommit import exception
 from nova_xen_overcommit.virt import bootstrap
 from tests.unit.docs.pages import Block
 
@@ -60,7 +62,9 @@ def _registered(path: str) -> cfg.ConfigOpts:
         for option in found:
             # Nova lists some of several libraries under one name.
             with contextlib.suppress(cfg.DuplicateOptError):
-                conf.register_opt(option, None if group == "DEFAULT" else group)
+                conf.register_opt(
+                    option, None if group == "DEFAULT" else group
+                )
     options.register_opts(conf)
     return conf
 
@@ -68,8 +72,23 @@ def _registered(path: str) -> cfg.ConfigOpts:
 def check_nova_conf(text: str) -> None:
     """Check that each option exists and can take its value.
 
-    :raises Exception: one doesn't, or can't; it is named.
+    :raises AssertionError: one doesn't, or can't; it is named.
     """
+    try:
+        _read_nova_conf(text)
+    except (
+        AttributeError,
+        ImportError,
+        ValueError,
+        cfg.Error,
+        exception.OvercommitError,
+        iniparser.ParseError,
+        nova_exception.NovaException,
+    ) as error:
+        raise AssertionError(f"{type(error).__name__}: {error}") from error
+
+
+def _read_nova_conf(text: str) -> None:
     names = _Names()
     names.parse(text.splitlines())
     with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:
