@@ -9,7 +9,7 @@ help: ## Show what there is
 		| sed -E 's/^([a-z0-9-]+):.*## */\1\t/' | expand -t 20
 
 .PHONY: test
-test: venv ## Run every check; NOVA_XEN_OVERCOMMIT_LAB=0 leaves the lab out
+test: venv ## Run every check; NOVA_XEN_OVERCOMMIT_LAB=0 leaves the lab out (KVM: likewise)
 	@python3 tools/run_checks.py
 
 .PHONY: venv

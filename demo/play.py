@@ -3,6 +3,7 @@
 
 import dataclasses
 import time
+from collections.abc import Callable
 
 from oslo_config import cfg
 
@@ -61,11 +62,11 @@ def perform(stage: Stage) -> Outcome:
     outcome = Outcome()
     started: list[str] = []
     _act(stage, outcome, "observe", "Act 1: mode = observe, as without us")
-    _fill(stage, started, "observe")
+    fill(stage.nova, stage.show.say, started, _PATIENCE_S["observe"])
     outcome.placed_without = len(started)
     stage.show.curtain()
     _act(stage, outcome, "overcommit", "Act 2: mode = overcommit")
-    _fill(stage, started, "overcommit")
+    fill(stage.nova, stage.show.say, started, _PATIENCE_S["overcommit"])
     outcome.placed_with = len(started)
     stage.show.curtain()
     _need(stage, outcome, stage.scenario.event("need"))
@@ -83,24 +84,34 @@ def _act(stage: Stage, outcome: Outcome, mode: str, title: str) -> None:
     outcome.marks[mode] = time.monotonic() - stage.watch.began_s
 
 
-def _fill(stage: Stage, started: list[str], mode: str) -> None:
-    """Ask for instances until Nova refuses and keeps to it."""
+def fill(
+    nova: stack.Stack,
+    say: Callable[[str], None],
+    started: list[str],
+    patience_s: float,
+    settle: Callable[[str], None] = lambda _uuid: None,
+) -> None:
+    """Ask for instances until Nova refuses and keeps to it.
+
+    ``settle`` waits until one that runs is ready, given its UUID.
+    """
     refused_s: float | None = None
     while len(started) < _MOST:
         name = f"guest-{len(started) + 1:02d}"
-        uuid, refusal = stage.nova.ask(name)
+        uuid, refusal = nova.ask(name)
         now_s = time.monotonic()
         if not refusal:
             started.append(uuid)
             refused_s = None
-            stage.show.say(f"{name} runs")
+            say(f"{name} runs")
+            settle(uuid)
             continue
-        stage.nova.forget(uuid)
+        nova.forget(uuid)
         if refused_s is None:
             refused_s = now_s
-            stage.show.say(f"{name} refused: {refusal}")
-        elif now_s - refused_s >= _PATIENCE_S[mode]:
-            stage.show.say(f"{name} refused for good: {len(started)} run")
+            say(f"{name} refused: {refusal}")
+        elif now_s - refused_s >= patience_s:
+            say(f"{name} refused for good: {len(started)} run")
             return
         time.sleep(_ASK_AGAIN_S)
 

@@ -61,6 +61,10 @@ class Stack(integrated_helpers.ProviderUsageBaseTestCase):  # type: ignore[misc]
     """Nova and Placement, up while ``body`` runs with this object."""
 
     compute_driver = "overcommit_demo.DemoDriver"
+    reserved_mib = host.RESERVED_MIB
+    flavor_name = "demo.1g"
+    flavor_mib = FLAVOR_MIB
+    swap_mib = SWAP_MIB
 
     def __init__(self, where: Where, body: Callable[["Stack"], None]) -> None:
         super().__init__("runTest")
@@ -77,13 +81,13 @@ class Stack(integrated_helpers.ProviderUsageBaseTestCase):  # type: ignore[misc]
         super().setUp()
         self._compute = self._start_compute(_COMPUTE)
         self._flavor = self._make_flavor()
-        self._provider = self._get_provider_uuid_by_host(_COMPUTE)
+        self._provider = self._get_provider_uuid_by_host(self.node)
         self._keep_updating()
 
     def _configure(self) -> None:
         paste = Path(sys.prefix, "etc", "nova", "api-paste.ini")
         self.flags(api_paste_config=str(paste), group="wsgi")
-        self.flags(reserved_host_memory_mb=host.RESERVED_MIB)
+        self.flags(reserved_host_memory_mb=self.reserved_mib)
         self.flags(connection_uri=self._where.uri, group="libvirt")
         self.flags(
             enabled_filters=_FILTERS,
@@ -126,9 +130,10 @@ class Stack(integrated_helpers.ProviderUsageBaseTestCase):  # type: ignore[misc]
 
     def _make_flavor(self) -> str:
         flavor = self._build_flavor(
-            name="demo.1g", memory_mb=FLAVOR_MIB, vcpu=1, disk=1
+            name=self.flavor_name, memory_mb=self.flavor_mib, vcpu=1, disk=1
         )
-        flavor["flavor"]["swap"] = SWAP_MIB
+        flavor["flavor"]["swap"] = self.swap_mib
+        flavor["flavor"]["OS-FLV-EXT-DATA:ephemeral"] = 0
         return str(self.admin_api.post_flavor(flavor)["id"])
 
     def runTest(self) -> None:  # noqa: N802 - unittest's name
@@ -139,13 +144,26 @@ class Stack(integrated_helpers.ProviderUsageBaseTestCase):  # type: ignore[misc]
         """Set nova-compute's mode, as a changed nova.conf and SIGHUP do."""
         nova.conf.CONF.set_override("mode", mode, group="xen_overcommit")
 
+    @property
+    def node(self) -> str:
+        """What the driver calls its only node."""
+        return _COMPUTE
+
+    @property
+    def image(self) -> str | None:
+        """The image to start from; None for any."""
+        return None
+
     def ask(self, name: str) -> tuple[str, str]:
         """Ask the API for an instance.
 
         Gives its UUID and "" when it runs, or what Nova answered.
         """
         server = self._build_server(
-            name=name, flavor_id=self._flavor, networks="none"
+            name=name,
+            flavor_id=self._flavor,
+            networks="none",
+            **({"image_uuid": self.image} if self.image else {}),
         )
         made = self.api.post_server({"server": server})
         give_up_s = time.monotonic() + _START_WITHIN_S
@@ -179,13 +197,17 @@ class Stack(integrated_helpers.ProviderUsageBaseTestCase):  # type: ignore[misc]
         )
 
 
-def run(where: Where, body: Callable[[Stack], None]) -> None:
-    """Run ``body`` with all services up.
+def run(
+    where: Where,
+    body: Callable[[Any], None],
+    kind: type[Stack] = Stack,
+) -> None:
+    """Run ``body`` with all services of ``kind`` up.
 
     :raises RuntimeError: a service or the body failed; the text says where.
     """
     result = unittest.TestResult()
-    Stack(where, body).run(result)
+    kind(where, body).run(result)
     failures = [*result.errors, *result.failures]
     if failures:
         _case, text = failures[0]

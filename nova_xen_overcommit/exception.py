@@ -28,12 +28,28 @@ class ProtocolError(OvercommitError):
     """The peer on the agent's socket sent what the protocol doesn't know."""
 
 
+class UnknownMethod(ProtocolError):
+    """The agent doesn't know the request: it is of another release."""
+
+
 class AgentUnavailable(OvercommitError):
     """Nobody answers on the agent's socket, or the answer is too late."""
 
 
+class AgentSilent(AgentUnavailable):
+    """The agent took the request and gave no answer, or half of one."""
+
+
+class AgentForbidden(AgentUnavailable):
+    """We may not open the agent's socket."""
+
+
 class AgentRefused(OvercommitError):
     """The agent understood the request and said no; the text says why."""
+
+
+class NotAdmitted(AgentRefused):
+    """The agent lets only some users ask, and we are none of them."""
 
 
 class HistoryUnavailable(OvercommitError):

@@ -14,6 +14,14 @@ import zipfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 NAME = "nova_xen_overcommit"
+# Installed below share/, each by its last name.
+SHARED = (
+    "etc/systemd",
+    "etc/sysusers.d",
+    "etc/prometheus",
+    "etc/grafana",
+    f"{NAME}/guest",
+)
 NOT_COPIED = (".tox", ".venv", ".mypy_cache", ".ruff_cache", "build", "dist")
 
 # Runs where no checkout is in the search path; the agent's host has no Nova.
@@ -136,9 +144,8 @@ def check_wheel(wheel: pathlib.Path, tracked: set[str]) -> None:
         names = set(archive.namelist())
     package = {name for name in tracked if name.startswith(f"{NAME}/")}
     report_missing("wheel", package - names)
-    sample = f"data/etc/{NAME}/{NAME}.conf.sample"
-    if not any(name.endswith(sample) for name in names):
-        report_missing("wheel", {sample})
+    data = {name.partition(".data/data/")[2] for name in names}
+    report_missing("wheel", wanted_data(tracked) - data)
     foreign = {
         name
         for name in names - package
@@ -146,6 +153,25 @@ def check_wheel(wheel: pathlib.Path, tracked: set[str]) -> None:
     }
     if foreign:
         sys.exit(f"not part of the package, but in the wheel: {foreign}")
+
+
+def wanted_data(tracked: set[str]) -> set[str]:
+    """Name what the wheel puts below the prefix: all an operator installs."""
+    sample = f"etc/{NAME}/{NAME}.conf.sample"
+    wanted = {sample}
+    for directory in SHARED:
+        name = pathlib.PurePath(directory).name
+        wanted |= {
+            f"share/{NAME}/{name}/{pathlib.PurePath(path).name}"
+            for path in tracked
+            if path.startswith(f"{directory}/")
+        }
+    missing = {sample} - tracked
+    for directory in SHARED:
+        if not any(path.startswith(f"{directory}/") for path in tracked):
+            missing.add(directory)
+    report_missing("checkout", missing)
+    return wanted
 
 
 def report_missing(where: str, missing: set[str]) -> None:

@@ -5,6 +5,7 @@ project = "nova_xen_overcommit"
 copyright = "nova_xen_overcommit developers"
 
 extensions = [
+    "cliff.sphinxext",
     "openstackdocstheme",
     "oslo_config.sphinxext",
     "sphinx.ext.autodoc",

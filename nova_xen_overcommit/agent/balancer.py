@@ -88,6 +88,7 @@ class Balancer:
         monotonic_s: Callable[[], float],
     ) -> None:
         self._hypervisor = hypervisor
+        self.hypervisor_kind = hypervisor.kind
         self._sensors = sensors
         self._leases = leases
         self._monotonic_s = monotonic_s
@@ -114,6 +115,7 @@ class Balancer:
             moved then.
         """
         memory, now_s = self._sense(settings)
+        self._follow_takers(settings)
         host = self._view(memory, settings)
         wanted_kib = self._serve_starts(host, settings, now_s)
         if self._leases.reservations():
@@ -281,6 +283,27 @@ class Balancer:
             settings.targets,
         )
 
+    def _follow_takers(self, settings: Settings) -> None:
+        """Let guests keep what they took back unasked.
+
+        Their kernels were out of memory. It is theirs from now on, and is
+        not counted as about to come back.
+        """
+        for guest in self.guests.values():
+            if not guest.took_back:
+                continue
+            had_kib, domain = guest.target_kib, guest.domain
+            actual_kib = min(domain.flavor_kib, domain.actual_kib)
+            LOG.info(
+                "Guest %s took %d KiB back unasked",
+                domain.name,
+                actual_kib - had_kib,
+            )
+            if settings.moves and not guest.hands_off:
+                self._set(guest, actual_kib, "took it back unasked")
+            guest.target_kib = actual_kib
+            guest.was_given(had_kib, settings.cool_down_s)
+
     def _give_up_on_uncooperative(self) -> None:
         # What such a guest has is what it keeps: a target it might follow
         # hours later would surprise everyone.
@@ -374,6 +397,7 @@ class Balancer:
         except exception.HypervisorError as error:
             self.errors += 1
             self._refused.add(guest.domain.uuid)
+            guest.was_answered(refused=True)
             LOG.warning("%s", error)
             if not isinstance(error, Unanswered):
                 return False
@@ -388,6 +412,7 @@ class Balancer:
             guest.domain.actual_kib,
             reason,
         )
+        guest.was_answered(refused=False)
         guest.last_move = Move(guest.now_s, guest.target_kib, reason)
         guest.target_kib = target_kib
         guest.reason = reason

@@ -13,7 +13,12 @@ from nova_xen_overcommit import exception
 from nova_xen_overcommit.agent import balancer, core, news, reporting
 from nova_xen_overcommit.agent.history import DemandHistory
 from nova_xen_overcommit.agent.history.keeper import Keeper
-from nova_xen_overcommit.agent.hypervisor import events, libvirt_host
+from nova_xen_overcommit.agent.hypervisor import (
+    events,
+    host_files,
+    kinds,
+    libvirt_host,
+)
 from nova_xen_overcommit.agent.reservations import Leases
 from nova_xen_overcommit.agent.sensors.base import (
     Sensor,
@@ -110,6 +115,10 @@ def _hypervisor(
         limit_kib=options.host_memory_limit_mib * _KIB_PER_MIB,
         reserved_kib=(
             None if reserved_mib is None else reserved_mib * _KIB_PER_MIB
+        ),
+        qemu=kinds.Qemu(
+            host_files.HostFiles(options.guests_cgroup),
+            options.psi_high_percent,
         ),
     )
 

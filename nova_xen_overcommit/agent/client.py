@@ -6,8 +6,9 @@ eventlet alike.
 """
 
 import contextlib
+import dataclasses
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
 from nova_xen_overcommit import exception, report
@@ -25,7 +26,8 @@ class Connection:
     def open(cls, path: str, timeout_s: float) -> Self:
         """Connect to the socket at ``path``.
 
-        :raises AgentUnavailable: nobody listens, or we may not connect.
+        :raises AgentUnavailable: nobody listens.
+        :raises AgentForbidden: we may not connect.
         """
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         sock.settimeout(timeout_s)
@@ -33,7 +35,7 @@ class Connection:
             sock.connect(path)
         except OSError as error:
             sock.close()
-            raise exception.AgentUnavailable(
+            raise _unconnected(error)(
                 f"the agent does not answer at {path}: {error}"
             ) from error
         return cls(sock)
@@ -41,7 +43,7 @@ class Connection:
     def call(self, method: str, **arguments: Any) -> dict[str, Any]:
         """Ask, and give the result.
 
-        :raises AgentUnavailable: the agent went away or was too slow.
+        :raises AgentSilent: the agent went away or was too slow.
         :raises OvercommitError: what the agent refused with.
         """
         request = protocol.encode({"method": method, **arguments})
@@ -51,11 +53,11 @@ class Connection:
                 self._sock.sendall(request)
             line = self._file.readline(protocol.MAX_LINE_BYTES)
         except OSError as error:
-            raise exception.AgentUnavailable(
+            raise exception.AgentSilent(
                 f"no answer to {method}: {error}"
             ) from error
         if not line.endswith(b"\n"):
-            raise exception.AgentUnavailable(
+            raise exception.AgentSilent(
                 f"the agent closed the connection during {method}"
             )
         return _result(protocol.decode(line))
@@ -72,6 +74,15 @@ class Connection:
         self.close()
 
 
+def _unconnected(error: OSError) -> type[exception.AgentUnavailable]:
+    if isinstance(error, PermissionError):
+        return exception.AgentForbidden
+    # It is there, but has too many to serve.
+    if isinstance(error, TimeoutError | BlockingIOError):
+        return exception.AgentSilent
+    return exception.AgentUnavailable
+
+
 def _result(answer: dict[str, Any]) -> dict[str, Any]:
     error = answer.get("error")
     if isinstance(error, dict):
@@ -80,6 +91,37 @@ def _result(answer: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(result, dict):
         raise exception.ProtocolError("the answer has no result")
     return result
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Tidings:
+    """A report, and the names by UUID of the guests that don't follow.
+
+    ``uncooperative`` is None where an older agent doesn't name them.
+    """
+
+    report: report.HostReport
+    uncooperative: Mapping[str, str] | None
+
+    @classmethod
+    def of(cls, answer: Mapping[str, Any]) -> Self:
+        """Take what an agent answered.
+
+        :raises InvalidReport: the answer is no report.
+        """
+        named = answer.get(protocol.UNCOOPERATIVE_GUESTS)
+        try:
+            guests = named and {
+                str(one["uuid"]): str(one["name"]) for one in named
+            }
+        except (KeyError, TypeError) as error:
+            raise exception.InvalidReport(
+                f"{protocol.UNCOOPERATIVE_GUESTS}: {error!r}"
+            ) from error
+        return cls(
+            report.HostReport.from_dict(answer),
+            None if named is None else guests or {},
+        )
 
 
 class AgentClient:
@@ -95,9 +137,19 @@ class AgentClient:
         :raises AgentUnavailable: nobody answers.
         :raises InvalidReport: the answer is no report.
         """
+        return report.HostReport.from_dict(self._asked_report())
+
+    def tidings(self) -> Tidings:
+        """Give the newest report, and who doesn't follow.
+
+        :raises AgentUnavailable: nobody answers.
+        :raises InvalidReport: the answer is no report.
+        """
+        return Tidings.of(self._asked_report())
+
+    def _asked_report(self) -> dict[str, Any]:
         with Connection.open(self._path, self._timeout_s) as connection:
-            answer = connection.call(protocol.REPORT)
-        return report.HostReport.from_dict(answer)
+            return connection.call(protocol.REPORT)
 
     def status(self) -> dict[str, Any]:
         """Give everything the agent knows, for people and tools.

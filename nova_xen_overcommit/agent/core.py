@@ -16,16 +16,34 @@ from typing import Any
 from oslo_config import cfg
 
 from nova_xen_overcommit import exception, report
-from nova_xen_overcommit.agent import balancer, explain, news, reporting
-from nova_xen_overcommit.agent.guests import TrackedGuest
+from nova_xen_overcommit.agent import (
+    balancer,
+    explain,
+    news,
+    picture,
+    pressure,
+    protocol,
+    reporting,
+)
 from nova_xen_overcommit.agent.protocol import StartRequest
 from nova_xen_overcommit.agent.reservations import Leases, Reservation
 from nova_xen_overcommit.agent.settings import Settings
+from nova_xen_overcommit.agent.status import (
+    AgentStatus,
+    HostStatus,
+    Passes,
+    StartStatus,
+)
+from nova_xen_overcommit.policy.progress import Status
 
 LOG = logging.getLogger(__name__)
 
 # After a pass that took longer nobody would wait as long again.
 _LONGEST_REST_S = 0.2
+
+
+# Told of each pass how long it took, and the complaint if it failed.
+Follower = Callable[[float, str], None]
 
 
 class Clock:
@@ -41,7 +59,10 @@ class Clock:
 
 
 class Agent:
-    """One host's agent."""
+    """One host's agent.
+
+    ``followers`` are told when a pass ends, by the thread of the passes.
+    """
 
     def __init__(
         self,
@@ -60,13 +81,19 @@ class Agent:
         self._clock = clock
         self._lock = threading.Lock()
         self._report: report.HostReport | None = None
-        self._status: dict[str, Any] = {}
-        self._described: tuple[list[TrackedGuest], Settings] | None = None
+        self._host: HostStatus | None = None
+        self._camera = picture.Camera()
+        self.followers: list[Follower] = []
         self._passes = 0
         self._failures = 0
+        self._refused_starts = 0
+        self._reports_sent = 0
+        self._report_sent_s: float | None = None
         self._complaint = ""
         self._pass_s = 0.0
-        self._passed_s = 0.0
+        self._began_s: float | None = None
+        self._ended_s: float | None = None
+        self._passed_s: float | None = None
 
     def tick(self) -> float:
         """Do one pass, whatever happens; give the seconds to the next.
@@ -75,14 +102,17 @@ class Agent:
         silently is worse than one that complains in its log.
         """
         settings = Settings.of(self._conf)
-        began_s = self._clock.monotonic_s()
+        scene, busy = None, False
+        began_s = self._began_s = self._clock.monotonic_s()
+        self._camera.began()
         try:
-            busy = self._pass(settings)
+            scene, busy = self._pass(settings)
             self._complaint = ""
         except Exception as error:  # noqa: BLE001
-            busy = False
             self._failed(error)
-        self._pass_s = self._clock.monotonic_s() - began_s
+        self._ended_s = self._clock.monotonic_s()
+        self._pass_s, self._began_s = self._ended_s - began_s, None
+        self._camera.ended(scene)
         self._heartbeat()
         return settings.busy_tick_s if busy else settings.tick_s
 
@@ -102,7 +132,7 @@ class Agent:
             )
         self._complaint = complaint
 
-    def _pass(self, settings: Settings) -> bool:
+    def _pass(self, settings: Settings) -> tuple[picture.Scene, bool]:
         result = self._balancer.run_pass(settings)
         for source in self._sources:
             source.follow(self._balancer.guests.values())
@@ -119,31 +149,33 @@ class Agent:
             now_s=self._clock.monotonic_s(),
             wall_s=self._clock.wall_s(),
         )
-        status = self._describe(result, made, settings)
-        described = list(self._balancer.guests.values()), settings
+        host = self._describe(result, made, settings)
         with self._lock:
-            self._report, self._status = made, status
-            self._described = described
+            self._report, self._host = made, host
             self._passed_s = self._clock.monotonic_s()
-        return result.unfinished
+        guests = list(self._balancer.guests.values())
+        scene = picture.Scene(host, guests, settings.warm_up_s)
+        return scene, result.unfinished
 
     def _describe(
         self,
         result: balancer.PassResult,
         made: report.HostReport,
         settings: Settings,
-    ) -> dict[str, Any]:
-        return {
-            "report": made.to_dict(),
-            "promise_bound": self._reporter.bound,
-            "predictor": self._conf.xen_overcommit.predictor,
-            "past_s": self._reporter.past_s,
-            "slack_mib": settings.slack_kib // 1024,
-            "short_kib": result.short_kib,
-            "wanted_kib": result.wanted_kib,
-            "moves": self._balancer.moves,
-            "errors": self._balancer.errors,
-        }
+    ) -> HostStatus:
+        return HostStatus(
+            report=made,
+            hypervisor=self._balancer.hypervisor_kind,
+            promise_bound=self._reporter.bound,
+            predictor=self._conf.xen_overcommit.predictor,
+            past_s=self._reporter.past_s,
+            slack_mib=settings.slack_kib // 1024,
+            short_kib=result.short_kib,
+            wanted_kib=result.wanted_kib,
+            moves=self._balancer.moves,
+            errors=self._balancer.errors,
+            failing_sensors=tuple(sorted(self._balancer.failing_sensors)),
+        )
 
     def _heartbeat(self) -> None:
         self._passes += 1
@@ -151,6 +183,14 @@ class Agent:
         if path:
             with contextlib.suppress(OSError):
                 Path(path).touch()
+        for follower in self.followers:
+            self._tell(follower)
+
+    def _tell(self, follower: Follower) -> None:
+        try:
+            follower(self._pass_s, self._complaint)
+        except Exception:
+            LOG.exception("Nobody is told of a pass, balancing goes on")
 
     @property
     def wake(self) -> threading.Event:
@@ -170,45 +210,72 @@ class Agent:
         """Let guests in need wake the agent while the context lasts."""
         return news.listening(self._sources)
 
-    def report(self) -> dict[str, Any]:
-        """Give the newest report.
-
-        :raises AgentRefused: no pass has succeeded yet.
-        """
+    def _made(self) -> report.HostReport:
         with self._lock:
             made = self._report
         if made is None:
             raise exception.AgentRefused(
                 f"no report yet: {self._complaint or 'starting'}"
             )
-        return made.to_dict()
+        return made
+
+    def report(self) -> dict[str, Any]:
+        """Give the newest report, and who is uncooperative, to be sent.
+
+        :raises AgentRefused: no pass has succeeded yet.
+        """
+        told = self._made().to_dict()
+        told[protocol.UNCOOPERATIVE_GUESTS] = [
+            {"uuid": guest.domain.uuid, "name": guest.domain.name}
+            for guest in self._balancer.guests.values()
+            if guest.progress.status is Status.UNCOOPERATIVE
+        ]
+        with self._lock:
+            self._reports_sent += 1
+            self._report_sent_s = self._clock.monotonic_s()
+        return told
 
     def status(self) -> dict[str, Any]:
-        """Give all there is to know, for people and tools.
+        """Give all there is to know, as :meth:`AgentStatus.to_dict`."""
+        return self.pictured().to_dict()
 
-        Guests are described when somebody asks, since that is seldom: a
-        pass under way may be seen half done.
+    def pictured(self) -> AgentStatus:
+        """Give how host and guests stood when the last pass ended.
+
+        Any thread may ask, and as often as it likes: no pass waits for it,
+        and a picture is taken once at most between two passes. Waits for a
+        pass under way, a second at most.
         """
-        with self._lock:
-            status, described = dict(self._status), self._described
-        if described is not None:
-            guests, settings = described
-            status["guests"] = [
-                reporting.describe_guest(guest, settings) for guest in guests
-            ]
-        return self._counted(status)
+        taken = self._camera.picture()
+        now_s = self._clock.monotonic_s()
+        return AgentStatus(
+            passes=self.passes(),
+            host=taken.host,
+            guests=taken.guests,
+            starts=tuple(
+                StartStatus.of(reservation, now_s)
+                for reservation in self._leases.reservations()
+            ),
+            pressure=pressure.read(),
+            whole=taken.whole,
+        )
 
-    def counted(self) -> dict[str, Any]:
+    def passes(self) -> Passes:
         """Give the part of the status that tells how passes go."""
-        return self._counted({})
-
-    def _counted(self, status: dict[str, Any]) -> dict[str, Any]:
-        return status | {
-            "passes": self._passes,
-            "failures": self._failures,
-            "complaint": self._complaint,
-            "pass_s": self._pass_s,
-        }
+        now_s, began_s = self._clock.monotonic_s(), self._began_s
+        under_way_s = 0.0 if began_s is None else now_s - began_s
+        return Passes(
+            passes=self._passes,
+            failures=self._failures,
+            complaint=self._complaint,
+            pass_s=self._pass_s,
+            heartbeat_age_s=_since(self._ended_s, now_s),
+            pass_ago_s=_since(self._passed_s, now_s),
+            under_way_s=round(under_way_s, 3),
+            refused_starts=self._refused_starts,
+            reports_sent=self._reports_sent,
+            report_sent_ago_s=_since(self._report_sent_s, now_s),
+        )
 
     def explain(self, guest: str) -> dict[str, Any]:
         """Say why a guest has what it has; "": the host and all guests.
@@ -216,7 +283,7 @@ class Agent:
         :raises AgentRefused: no pass has succeeded yet.
         :raises UnknownGuest: no running guest has this name or UUID.
         """
-        self.report()
+        self._made()
         settings = Settings.of(self._conf)
         now_s = self._clock.monotonic_s()
         guests = list(self._balancer.guests.values())
@@ -236,18 +303,21 @@ class Agent:
 
     def _explain_host(self, now_s: float) -> dict[str, Any]:
         with self._lock:
-            status = self._status
-        return self._counted(status) | {
-            "left_kib": sum(
-                guest.left_kib for guest in self._balancer.guests.values()
-            ),
-            "pass_ago_s": round(now_s - self._passed_s, 1),
-            "failing_sensors": sorted(self._balancer.failing_sensors),
-            "starts": [
-                explain.start(reservation, now_s)
-                for reservation in self._leases.reservations()
-            ],
-        }
+            host = self._host
+        told = {} if host is None else host.to_dict()
+        return (
+            told
+            | self.passes().to_dict()
+            | {
+                "left_kib": sum(
+                    guest.left_kib for guest in self._balancer.guests.values()
+                ),
+                "starts": [
+                    explain.start(reservation, now_s)
+                    for reservation in self._leases.reservations()
+                ],
+            }
+        )
 
     @contextlib.contextmanager
     def reserve(
@@ -284,6 +354,8 @@ class Agent:
                     f"the balancer does not answer: {self._complaint}"
                 )
         if reservation.failure is not None:
+            with self._lock:
+                self._refused_starts += 1
             LOG.warning(
                 "Start of %s refused: %s",
                 reservation.request.name,
@@ -299,6 +371,10 @@ class Agent:
             yield {}
         finally:
             self._leases.unhold(uuid, reason)
+
+
+def _since(then_s: float | None, now_s: float) -> float | None:
+    return None if then_s is None else round(max(0.0, now_s - then_s), 1)
 
 
 def balance(agent: Agent, leaving: threading.Event) -> None:

@@ -21,6 +21,7 @@ from nova_xen_overcommit.policy.progress import (
     advance,
     start,
 )
+from nova_xen_overcommit.policy.refusals import NO_REFUSALS, Refusals
 from nova_xen_overcommit.policy.sample import MemorySample
 from nova_xen_overcommit.policy.traffic import DiskCounters
 
@@ -32,6 +33,14 @@ BOOT_GRACE_S = 180.0
 # When it is watched from outside for the first time: its boot is over by
 # then, and it may be known to be calm when the grace ends.
 _WATCHED_AFTER_S = BOOT_GRACE_S / 2
+# So much above its target a guest has taken, not kept; and so long after it
+# was asked its balloon may be on an earlier way still (QEMU tells of each
+# balloon once a second).
+_TAKEN_KIB = 8 * 1024
+_ON_ITS_WAY_S = 2.0
+# A guest boots with all of its memory; its driver, once it is there, speaks
+# and begins to yield what was not granted.
+_DRIVER_STARTS_S = 10.0
 # Less than this from one pass to the next is no step of a balloon.
 _JITTER_KIB = 512
 # How far above its choice the cap of a guest is that moves its own balloon.
@@ -61,9 +70,12 @@ class TrackedGuest:
     ``restart_kib`` is what it comes back with when it reboots, 0 as long
     as that was not said. ``sensor`` names whose sample it is;
     ``decision`` is what was decided in the last pass, ``limits`` what kept
-    it from more; ``status_s`` is since when its progress has its status.
+    it from more; ``status_s`` is since when its progress has its status,
+    ``spoke_s`` since when it speaks.
+    ``took_back``: its balloon has deflated unasked since the last pass.
     ``heard`` says that a sensor found words of it, believed or not;
     ``probe`` is what is seen of one that never said any, from outside.
+    ``refusals`` are the calls for it that the hypervisor refused of late.
     """
 
     domain: Domain
@@ -82,6 +94,8 @@ class TrackedGuest:
     shrank_s: float = -math.inf
     felt_kib: int = 0
     restart_kib: int = 0
+    took_back: bool = False
+    spoke_s: float = math.inf
     speaks: bool = False
     starved: bool = False
     balloons_itself: bool = False
@@ -95,6 +109,7 @@ class TrackedGuest:
     status_s: float = 0.0
     heard: bool = False
     probe: outside.Probe | None = None
+    refusals: Refusals = NO_REFUSALS
     _view: targets.Guest | None = None
 
     @classmethod
@@ -128,6 +143,7 @@ class TrackedGuest:
         ``disks`` is what the host counted, where it was asked for that.
         """
         elapsed_s, self.now_s = max(0.0, now_s - self.now_s), now_s
+        self.took_back = False
         if not self._rests(domain, sample):
             self._take_in(domain, sample, disks, settings)
         if self.starved:
@@ -168,6 +184,7 @@ class TrackedGuest:
         if domain.metadata != self.domain.metadata:
             self.floor_kib = _floor_kib(domain, settings.floor_share)
         self._heed(domain)
+        self.took_back = self._has_taken(domain)
         self.domain = domain
         if sample is not None:
             self._observe(sample, settings)
@@ -202,6 +219,17 @@ class TrackedGuest:
         self.target_kib = domain.asked_kib
         self.reason = "asked for by somebody else"
 
+    def _has_taken(self, domain: Domain) -> bool:
+        """Tell whether it took memory that nobody gave it."""
+        if not domain.deflates or domain.actual_kib <= self.domain.actual_kib:
+            return False
+        if self.now_s - self.progress.asked_s < _ON_ITS_WAY_S:
+            return False
+        if self.now_s - self.spoke_s < _DRIVER_STARTS_S:
+            return False
+        given_kib = self.target_kib + self.progress.offset_kib
+        return domain.actual_kib > given_kib + _TAKEN_KIB
+
     def _observe(self, sample: MemorySample, settings: Settings) -> None:
         demand = self.demand
         # Most guests say nothing new from one pass to the next.
@@ -209,6 +237,7 @@ class TrackedGuest:
         if rests and sample is self.sample:
             return
         self.sample = sample
+        self.spoke_s = min(self.spoke_s, self.now_s)
         self.balloons_itself = sample.self_more_kib is not None
         self.demand = observe(
             demand, self._observation(sample), settings.demand
@@ -350,6 +379,8 @@ class TrackedGuest:
         """The rule by which nothing may be taken from it now, if any."""
         if self.frozen or not self.progress.cooperates:
             return self.frozen or Limit.STUCK
+        if self._refused:
+            return Limit.REFUSED
         probed = self.probed
         if probed is not None:
             if not probed.opens:
@@ -364,6 +395,18 @@ class TrackedGuest:
     @property
     def _cooling(self) -> Limit | None:
         return Limit.COOL_DOWN if self._cools_down else None
+
+    @property
+    def _refused(self) -> bool:
+        return self.refusals.last(self.now_s)
+
+    def was_answered(self, *, refused: bool) -> None:
+        """Take note of how the hypervisor answered a call for it."""
+        if refused:
+            self.refusals = self.refusals.one_more(self.now_s)
+            self._view = None
+        else:
+            self.refusals = NO_REFUSALS
 
     def was_given(self, had_kib: int, cool_down_s: float) -> None:
         """Take note that it was given memory above ``had_kib``."""
@@ -424,9 +467,9 @@ class TrackedGuest:
         view = self._view
         if view is None or view.target_kib != self.target_kib:
             view = self._viewed()
-            # A cool-down ends while nothing else changes.
-            cools = view.hold is Limit.COOL_DOWN
-            self._view = None if cools else view
+            # These end while nothing else changes.
+            passes = view.hold is Limit.COOL_DOWN or self._refused
+            self._view = None if passes else view
         return view
 
     def _viewed(self) -> targets.Guest:
@@ -444,7 +487,7 @@ class TrackedGuest:
             demand_kib=self._wanted_kib,
             used_kib=known.used_kib if known else self.demand_kib,
             weight=self.domain.metadata.weight,
-            growable=not self.frozen and self.progress.cooperates,
+            growable=self._follows,
             shrinkable=hold is None,
             starved=self.starved,
             hold=hold,
@@ -453,6 +496,13 @@ class TrackedGuest:
             firm_kib=believed.firm_kib if believed else None,
             bare_kib=believed.bare_kib if believed else None,
         )
+
+    @property
+    def _follows(self) -> bool:
+        """Whether it can be expected to do as it is asked."""
+        if self.frozen or self._refused:
+            return False
+        return self.progress.cooperates
 
     @property
     def stalls(self) -> bool:
@@ -475,7 +525,7 @@ class TrackedGuest:
     @property
     def could_yield_kib(self) -> int:
         """What a start could take from it, once its cool-down is over."""
-        if self.frozen or self.starved or not self.progress.cooperates:
+        if self.starved or not self._follows:
             return 0
         has_kib = self.domain.actual_kib + self.left_kib
         return max(0, has_kib - self.firm_need_kib)

@@ -23,10 +23,18 @@ RESERVE = "reserve"
 HOLD = "hold"
 RELEASE = "release"
 
+# Beside the report in its answer: who doesn't follow, each with its UUID and
+# name. Older agents don't say it, older clients don't look at it.
+UNCOOPERATIVE_GUESTS = "uncooperative_guests"
+
 NO_ROOM = "no_room"
 REFUSED = "refused"
 INVALID = "invalid"
 UNKNOWN_GUEST = "unknown_guest"
+NOT_ADMITTED = "not_admitted"
+
+# Agents of all releases begin so when they don't know a request.
+_UNKNOWN_METHOD = "unknown method"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -117,6 +125,11 @@ def decode(line: bytes) -> dict[str, Any]:
     return message
 
 
+def unknown_method(method: object) -> exception.UnknownMethod:
+    """Give the failure of a request that the agent doesn't know."""
+    return exception.UnknownMethod(f"{_UNKNOWN_METHOD} {method!r:.40}")
+
+
 def error_of(failure: exception.OvercommitError) -> dict[str, Any]:
     """Give the answer that carries ``failure`` over the wire."""
     error: dict[str, Any] = {"code": REFUSED, "message": str(failure)}
@@ -133,6 +146,8 @@ def error_of(failure: exception.OvercommitError) -> dict[str, Any]:
         error["code"] = INVALID
     elif isinstance(failure, exception.UnknownGuest):
         error["code"] = UNKNOWN_GUEST
+    elif isinstance(failure, exception.NotAdmitted):
+        error["code"] = NOT_ADMITTED
     return {"error": error}
 
 
@@ -147,8 +162,12 @@ def failure_of(error: dict[str, Any]) -> exception.OvercommitError:
             reclaimable_kib=int(error["reclaimable_kib"]),
             unyielding=[str(name) for name in error["unyielding"]],
         )
+    if code == INVALID and message.startswith(_UNKNOWN_METHOD):
+        return exception.UnknownMethod(message)
     if code == INVALID:
         return exception.ProtocolError(message)
     if code == UNKNOWN_GUEST:
         return exception.UnknownGuest(message)
+    if code == NOT_ADMITTED:
+        return exception.NotAdmitted(message)
     return exception.AgentRefused(message)

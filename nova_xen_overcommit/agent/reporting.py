@@ -4,7 +4,6 @@
 import dataclasses
 import logging
 from collections.abc import Mapping
-from typing import Any
 
 from nova_xen_overcommit import report
 from nova_xen_overcommit.agent import starts
@@ -265,31 +264,3 @@ class Reporter:
 def _mib_up(kib: int) -> int:
     # Rounded so that a figure errs on the careful side.
     return -(-kib // _KIB_PER_MIB)
-
-
-def describe_guest(guest: TrackedGuest, settings: Settings) -> dict[str, Any]:
-    """Give one guest for the status; sizes in KiB."""
-    known = guest.demand
-    return {
-        "uuid": guest.domain.uuid,
-        "name": guest.domain.name,
-        "flavor_kib": guest.domain.flavor_kib,
-        "floor_kib": guest.floor_kib,
-        "actual_kib": guest.domain.actual_kib,
-        "target_kib": guest.target_kib,
-        "demand_kib": guest.demand_kib,
-        "used_kib": known.used_kib if known else None,
-        "swap_used_kib": (
-            guest.sample.swap_used_kib if guest.sample else None
-        ),
-        "starved": guest.starved,
-        "starved_s": round(guest.starved_s, 1),
-        "status": guest.progress.status.value,
-        "balloons_itself": guest.balloons_itself,
-        "probed": guest.probed is not None,
-        "left_kib": guest.left_kib,
-        "hands_off": guest.hands_off,
-        "in_full": guest.in_full(settings.warm_up_s),
-        "reason": guest.reason,
-        "demand_reasons": list(known.reasons) if known else [],
-    }

@@ -14,6 +14,7 @@ import select
 import socket
 import socketserver
 import struct
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -27,6 +28,9 @@ _PEER_CREDENTIALS = struct.Struct("3i")
 _SOCKET_MODE = 0o666
 _DIRECTORY_MODE = 0o755
 _POLL_S = 0.2
+
+# Those whose answers are long, with thousands of guests.
+_LONG = (protocol.STATUS, protocol.EXPLAIN)
 
 Lease = contextlib.AbstractContextManager[dict[str, Any]]
 
@@ -83,7 +87,7 @@ class _Handler(socketserver.StreamRequestHandler):
         uid = peer_uid(self.connection)
         if uid not in server.uids:
             LOG.warning("Refused a connection of user id %d", uid)
-            failure = exception.AgentRefused(f"user id {uid} is not admitted")
+            failure = exception.NotAdmitted(f"user id {uid} is not admitted")
             self.wfile.write(protocol.encode(protocol.error_of(failure)))
             return
         with contextlib.suppress(OSError), contextlib.ExitStack() as leases:
@@ -91,14 +95,27 @@ class _Handler(socketserver.StreamRequestHandler):
 
     def _serve(self, desk: Desk, leases: contextlib.ExitStack) -> None:
         while line := self.rfile.readline(protocol.MAX_LINE_BYTES):
-            answer = self._answer(desk, leases, line)
-            self.wfile.write(protocol.encode(answer))
+            self.wfile.write(self._answer(desk, leases, line))
 
     def _answer(
         self, desk: Desk, leases: contextlib.ExitStack, line: bytes
-    ) -> dict[str, Any]:
+    ) -> bytes:
         try:
             request = protocol.decode(line)
+        except exception.ProtocolError as failure:
+            return protocol.encode(protocol.error_of(failure))
+        if request.get("method") not in _LONG:
+            return protocol.encode(self._result(desk, leases, request))
+        with cast(AgentServer, self.server).telling:
+            return protocol.encode(self._result(desk, leases, request))
+
+    def _result(
+        self,
+        desk: Desk,
+        leases: contextlib.ExitStack,
+        request: Mapping[str, Any],
+    ) -> dict[str, Any]:
+        try:
             return {"result": self._dispatch(desk, leases, request)}
         except exception.OvercommitError as failure:
             return protocol.error_of(failure)
@@ -130,7 +147,7 @@ class _Handler(socketserver.StreamRequestHandler):
         if method == protocol.RELEASE:
             leases.close()
             return {}
-        raise exception.ProtocolError(f"unknown method {method!r:.40}")
+        raise protocol.unknown_method(method)
 
     def _reserve(self, desk: Desk, request: Mapping[str, Any]) -> Lease:
         arguments, wait_s = request.get("request"), request.get("wait_s")
@@ -167,6 +184,9 @@ class AgentServer(socketserver.ThreadingUnixStreamServer):
     def __init__(self, path: str, desk: Desk, uids: frozenset[int]) -> None:
         self.desk = desk
         self.uids = uids
+        # One long answer at a time: however many ask, the balancer has half
+        # of the interpreter.
+        self.telling = threading.Lock()
         self._path = Path(path)
         self._path.parent.mkdir(
             mode=_DIRECTORY_MODE, parents=True, exist_ok=True

@@ -13,7 +13,14 @@ from typing import Any
 from oslo_config import cfg
 from oslo_service import service
 
-from nova_xen_overcommit.agent import build, collector, core, server
+from nova_xen_overcommit.agent import (
+    build,
+    collector,
+    core,
+    metrics,
+    server,
+    supervisor,
+)
 
 LOG = logging.getLogger(__name__)
 
@@ -21,17 +28,21 @@ LOG = logging.getLogger(__name__)
 class AgentService(service.Service):
     """Balances in one thread and answers the socket in others."""
 
-    def __init__(self, conf: cfg.ConfigOpts) -> None:
+    def __init__(
+        self, conf: cfg.ConfigOpts, supervisor_: supervisor.Supervisor
+    ) -> None:
         super().__init__()
         self._conf = conf
         self._leaving = threading.Event()
         self._listener: server.AgentServer | None = None
+        self._supervisor = supervisor_
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
         """Begin to balance; returns at once."""
         super().start()
         agent = build.make_agent(self._conf)
+        agent.followers.append(self._supervisor.passed)
         collector.calm()
         options = self._conf.xen_overcommit
         self._listener = server.AgentServer(
@@ -39,8 +50,11 @@ class AgentService(service.Service):
             agent,
             server.allowed_uids(options.agent_users),
         )
+        endpoint = metrics.endpoint_of(agent, self._conf)
         self._run("balancer", self._balance, agent)
         self._run("server", self._listener.serve_forever)
+        if endpoint is not None:
+            self._run("metrics", endpoint.serve, self._leaving)
         LOG.info("Agent runs in mode %s", options.mode)
 
     def _run(self, name: str, target: Any, *args: Any) -> None:
@@ -51,7 +65,10 @@ class AgentService(service.Service):
         self._threads.append(thread)
 
     def _balance(self, agent: core.Agent) -> None:
-        core.balance(agent, self._leaving)
+        try:
+            core.balance(agent, self._leaving)
+        finally:
+            self._supervisor.left()
 
     def stop(self, graceful: bool = False) -> None:
         """Finish the pass under way and close the socket."""

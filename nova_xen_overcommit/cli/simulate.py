@@ -11,15 +11,12 @@ from oslo_config import cfg
 
 from nova_xen_overcommit import exception
 from nova_xen_overcommit.cli import printable
+from nova_xen_overcommit.cli.exit_codes import Code, ToolError
 
 _EXTRA = "simulate"
 _LIBRARIES = ("matplotlib", "numpy", "rich")
 _UNITS = ("bytes", "kib", "mib", "gib")
 _USED = ("active_mib", "granted_mib")
-
-
-class SimulateError(Exception):
-    """What the user is told; harmless on a terminal."""
 
 
 class Simulate(command.Command):
@@ -143,13 +140,14 @@ class Simulate(command.Command):
             self._simulate(parsed_args)
         except ImportError as error:
             if error.name and error.name.partition(".")[0] in _LIBRARIES:
-                raise SimulateError(
+                raise ToolError(
                     f"{error.name} is missing; install nova_xen_overcommit "
-                    f"with its extra '{_EXTRA}'"
+                    f"with its extra '{_EXTRA}'",
+                    Code.MISSING_LIBRARY,
                 ) from None
             raise
         except (exception.OvercommitError, cfg.Error) as error:
-            raise SimulateError(_harmless(str(error))) from None
+            raise ToolError(str(error)) from None
         return 0
 
     def _simulate(self, args: argparse.Namespace) -> None:

@@ -19,9 +19,9 @@ def in_mib(value: Any) -> Any:
         return value
     converted = {}
     for name, one in value.items():
-        if name.endswith("_kib") and isinstance(one, int | float):
-            converted[f"{name.removesuffix('_kib')}_mib"] = round(
-                one / _KIB_PER_MIB
+        if name.endswith("_kib") and isinstance(one, int | float | None):
+            converted[f"{name.removesuffix('_kib')}_mib"] = (
+                None if one is None else round(one / _KIB_PER_MIB)
             )
         else:
             converted[name] = in_mib(one)

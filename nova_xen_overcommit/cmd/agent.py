@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """nova-xen-overcommit-agent: balances the memory of one host's guests."""
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any, cast
@@ -22,6 +23,7 @@ from oslo_service import service  # noqa: E402
 from nova_xen_overcommit import conf as options  # noqa: E402
 from nova_xen_overcommit import exception  # noqa: E402
 from nova_xen_overcommit.agent import service as agent_service  # noqa: E402
+from nova_xen_overcommit.agent import supervisor  # noqa: E402
 
 PROJECT = "nova"
 PROGRAM = "nova-xen-overcommit-agent"
@@ -52,7 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     launcher = service.launch(
         conf,
-        agent_service.AgentService(conf),
+        agent_service.AgentService(
+            conf, supervisor.Supervisor.taken_from(os.environ)
+        ),
         workers=1,
         restart_method="mutate",
     )

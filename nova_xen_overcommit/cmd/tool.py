@@ -7,8 +7,10 @@ from collections.abc import Sequence
 PROGRAM = "nova-xen-overcommit"
 _NEEDS_EXTRA = (
     f"{PROGRAM}: cliff is missing; install nova_xen_overcommit with its "
-    "extra 'agent', or run the tool from the agent's environment\n"
+    "extra 'tool' or 'agent', or run the tool from the agent's environment\n"
 )
+# The code of a missing library, which cli.exit_codes has for the others.
+_MISSING_LIBRARY = 9
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -18,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ImportError:
         # Nova's environment may have only the driver's part.
         sys.stderr.write(_NEEDS_EXTRA)
-        return 1
+        return _MISSING_LIBRARY
     from nova_xen_overcommit.cli import app
 
     argv = list(sys.argv[1:] if arguments is None else arguments)

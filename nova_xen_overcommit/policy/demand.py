@@ -47,7 +47,7 @@ _RAISED_BY = (
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class DemandSettings:
-    """The options of conf.py that shape demand; same names, same units."""
+    """The options that shape demand; same names, same units."""
 
     head_room_share: float = 0.1
     head_room_kib: int = 32 * 1024

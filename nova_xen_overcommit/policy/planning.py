@@ -8,7 +8,7 @@ from nova_xen_overcommit.policy.limits import Limit
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class TargetSettings:
-    """The options of conf.py that shape targets."""
+    """The options that shape targets."""
 
     dead_band_kib: int = 8 * 1024
     max_step_kib: int = 256 * 1024

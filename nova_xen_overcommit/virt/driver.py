@@ -2,8 +2,8 @@
 """The virt driver: Nova's libvirt driver with memory on demand.
 
 Every method only delegates: to Nova's, and to :mod:`starts` (reservations
-and holds), :mod:`publisher` (report and capacity) and :mod:`platforms`
-(Xen or QEMU).
+and holds), :mod:`publisher` (report and capacity), :mod:`notices` (what
+others should hear of) and :mod:`platforms` (Xen or QEMU).
 """
 
 import time
@@ -20,6 +20,8 @@ from nova_xen_overcommit.virt import (
     facts,
     guest_element,
     guest_xml,
+    notices,
+    notifications,
     platforms,
     publisher,
     saved_memory,
@@ -50,6 +52,11 @@ class XenOvercommitDriver(libvirt_driver.LibvirtDriver):
         self.vif_driver = self._platform.vif_driver()
         agent = client.AgentClient(CONF.xen_overcommit.agent_socket)
         self._publisher = publisher.Publisher(CONF, agent, time.time)
+        self._notices = notices.Notices(
+            agent.tidings,
+            self._publisher.require_fresh,
+            notifications.Sender(CONF.host),
+        )
         self._starts = starts.Starts(
             CONF, agent, self._publisher.mode, self._platform.free_kib
         )
@@ -82,6 +89,7 @@ class XenOvercommitDriver(libvirt_driver.LibvirtDriver):
         stats = dict(resource.get("stats") or {})
         stats[report.RESERVED_KEY] = str(CONF.reserved_host_memory_mb)
         resource["stats"] = self._publisher.add_stats(stats)
+        self._notices.look(nodename)
         return resource
 
     def update_provider_tree(

@@ -50,13 +50,23 @@ class Publisher:
         """Give a report that may be believed, None where there is none."""
         try:
             report = self._source.report()
-            self._require_fresh(report)
+            self.require_fresh(report)
         except exception.OvercommitError as error:
             self._tell(str(error))
             return None
         self._tell("")
         self._usable_mib = report.usable_mib
         return report
+
+    def require_fresh(self, report: report_module.HostReport) -> None:
+        """Let nobody go by a report that is too old.
+
+        :raises InvalidReport: it is, or its clock is ahead.
+        """
+        options = self._conf.xen_overcommit
+        age_s = report.age_s(self._wall_clock_s())
+        if not -options.clock_skew_s <= age_s <= options.report_max_age_s:
+            raise exception.InvalidReport(f"the report is {age_s:.0f} s old")
 
     def mode(self) -> str:
         """Give the mode in force: the more careful of ours and the agent's."""
@@ -128,12 +138,6 @@ class Publisher:
                 bound_mib,
                 decision.wanted_mib,
             )
-
-    def _require_fresh(self, report: report_module.HostReport) -> None:
-        options = self._conf.xen_overcommit
-        age_s = report.age_s(self._wall_clock_s())
-        if not -options.clock_skew_s <= age_s <= options.report_max_age_s:
-            raise exception.InvalidReport(f"the report is {age_s:.0f} s old")
 
     def _tell(self, trouble: str) -> None:
         # Once per change, not once a minute.

@@ -14,10 +14,10 @@ _POLICY = pathlib.Path("/usr/sbin/policy-rc.d")
 _LINE = re.compile(r"^(\S+)\s*\[([^]]*)\]")
 
 
-def wanted(bindep: str) -> list[str]:
-    """Names of the packages of profile ``lab``."""
+def wanted(bindep: str, profile: str = "lab") -> list[str]:
+    """Names of the packages of ``profile``."""
     found = [_LINE.match(line) for line in bindep.splitlines()]
-    return [m[1] for m in found if m and "lab" in m[2].split()]
+    return [m[1] for m in found if m and profile in m[2].split()]
 
 
 def _missing(names: list[str]) -> list[str]:
@@ -50,12 +50,13 @@ def _no_service_starts() -> Iterator[None]:
             _POLICY.write_bytes(before)
 
 
-def install(log: pathlib.Path) -> None:
-    """Install what is missing.
+def install(log: pathlib.Path, profile: str = "lab") -> None:
+    """Install what is missing of ``profile``; no server is started.
 
     :raises LabError: apt-get failed, or we aren't root.
     """
-    names = _missing(wanted((paths.TREE / "bindep.txt").read_text()))
+    bindep = (paths.TREE / "bindep.txt").read_text()
+    names = _missing(wanted(bindep, profile))
     if not names:
         return
     steps.say(f"installing {len(names)} packages: {' '.join(names)}")

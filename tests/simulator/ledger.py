@@ -80,7 +80,8 @@ class Record:
     """One domain.
 
     ``words`` is what it last said that was believable, ``former`` what it
-    said before; ``starved`` counts those in a row that tell of shortage.
+    said before; ``hungry`` says that it tells of shortage, ``starved`` counts
+    such words in a row, without those of who is on its way back.
     ``asked_kib`` is the last target it was asked for, None when this agent
     asked for none; ``told_kib`` is what the hypervisor tells of it, whoever
     asked. ``felt_kib`` is what it had when it last spoke, and
@@ -116,6 +117,7 @@ class Record:
     former: MemorySample | None = None
     words_s: float = -math.inf
     starved: int = 0
+    hungry: bool = False
 
 
 class Ledger:
@@ -174,8 +176,9 @@ class Ledger:
         recovers = words.swap_used_kib and (
             self.firm_kib(words) <= guest.actual_kib
         )
-        hungry = not recovers and self._hungry(known, elapsed_s)
-        known.starved = known.starved + 1 if hungry else 0
+        known.hungry = self._hungry(known, elapsed_s)
+        starved = known.hungry and not recovers
+        known.starved = known.starved + 1 if starved else 0
 
     def firm_kib(self, words: MemorySample) -> int:
         """Give the least that a guest needs by its own words."""
@@ -265,7 +268,11 @@ class Ledger:
         # and has time until it has said that it doesn't.
         unknown = known.asked_kib is None and math.isinf(known.words_s)
         chose = unknown and guest.actual_kib < self.final_kib(guest)
-        if near or chose or known.best_kib - gap_kib >= TOLERANCE_KIB:
+        moved = known.best_kib - gap_kib >= TOLERANCE_KIB
+        if moved:
+            # Whoever asked for it, it follows.
+            known.gave_up_s = -math.inf
+        if near or chose or moved:
             known.best_kib, known.still_s = gap_kib, 0.0
             known.progress_s = now_s
         else:

@@ -5,6 +5,8 @@ import subprocess
 import sys
 import unittest
 
+from nova_xen_overcommit.cli import exit_codes
+
 WITHOUT_CLIFF = """
 import sys
 sys.modules["cliff"] = None
@@ -19,7 +21,7 @@ class ToolProcessTest(unittest.TestCase):
             [sys.executable, *words], capture_output=True, text=True
         )
 
-    def test_an_absent_agent_ends_it_with_1(self) -> None:
+    def test_an_absent_agent_ends_it_with_3(self) -> None:
         done = self.run_python(
             "-m",
             "nova_xen_overcommit.cmd.tool",
@@ -27,14 +29,14 @@ class ToolProcessTest(unittest.TestCase):
             "/nonexistent/agent.sock",
             "explain",
         )
-        self.assertEqual((1, ""), (done.returncode, done.stdout))
+        self.assertEqual((3, ""), (done.returncode, done.stdout))
         self.assertEqual(1, len(done.stderr.splitlines()), done.stderr)
         self.assertIn("/nonexistent/agent.sock", done.stderr)
 
     def test_without_cliff_it_names_the_extra(self) -> None:
         done = self.run_python("-c", WITHOUT_CLIFF)
-        self.assertEqual(1, done.returncode)
-        self.assertIn("extra 'agent'", done.stderr)
+        self.assertEqual(exit_codes.Code.MISSING_LIBRARY, done.returncode)
+        self.assertIn("extra 'tool'", done.stderr)
         self.assertNotIn("Traceback", done.stderr)
 
     def test_it_loads_neither_nova_nor_libvirt_nor_oslo_service(self) -> None:
@@ -46,3 +48,10 @@ class ToolProcessTest(unittest.TestCase):
             "print({'nova', 'libvirt', 'oslo_service'} & set(sys.modules))",
         )
         self.assertEqual("set()\n", done.stdout)
+
+    def test_help_and_completion_know_every_command(self) -> None:
+        for word in ("--help", "complete"):
+            done = self.run_python("-m", "nova_xen_overcommit.cmd.tool", word)
+            self.assertEqual(0, done.returncode, done.stderr)
+            for command in ("check", "explain", "history", "plot", "status"):
+                self.assertIn(command, done.stdout)

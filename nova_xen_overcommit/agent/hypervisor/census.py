@@ -20,6 +20,7 @@ from nova_xen_overcommit.agent.hypervisor import (
     kinds,
     patience,
 )
+from nova_xen_overcommit.policy import overhead
 
 LOG = logging.getLogger(__name__)
 
@@ -40,20 +41,26 @@ _GUESTS_PER_REREAD = 300
 class _Guest:
     """A running guest and how to reach it.
 
-    ``defined_kib`` is the current memory its definition last told of.
+    ``defined_kib`` is the current memory its definition last told of,
+    ``estimate_kib`` the overhead that its definition makes expect.
     """
 
     handle: libvirt.virDomain
     domain: base.Domain
     defined_kib: int
+    estimate_kib: int
 
 
 class _Figures(NamedTuple):
-    """A guest's number, which changes with each start; state; KiB."""
+    """A guest's number, which changes with each start; state; KiB.
+
+    ``resident_kib`` is what its process holds, None where nobody says.
+    """
 
     domain_id: int
     state: int
     actual_kib: int
+    resident_kib: int | None = None
 
 
 class Census:
@@ -154,7 +161,9 @@ class Census:
             return
         asked_kib = self._asked.pop(domain_id, defined.asked_kib)
         domain = self._domain(handle, domain_id, defined, asked_kib)
-        self._guests[domain_id] = _Guest(handle, domain, defined.asked_kib)
+        self._guests[domain_id] = _Guest(
+            handle, domain, defined.asked_kib, domain.overhead_kib
+        )
         self._oldest.append(domain_id)
 
     def _domain(
@@ -173,9 +182,11 @@ class Census:
             asked_kib=asked_kib,
             vcpus=defined.vcpus,
             os_type=defined.os_type,
-            overhead_kib=self._kind.overhead_kib(
+            overhead_kib=defined.translation_kib
+            + self._kind.overhead_kib(
                 defined.flavor_kib, defined.vcpus, defined.os_type
             ),
+            deflates=defined.deflates,
             metadata=defined.metadata,
             exempt=defined.exempt,
             disks=defined.disks,
@@ -226,8 +237,12 @@ class Census:
         fresh = self._domain(
             guest.handle, guest.domain.domain_id, defined, asked_kib
         )
+        guest.estimate_kib = fresh.overhead_kib
         guest.domain = dataclasses.replace(
-            fresh, actual_kib=guest.domain.actual_kib, busy=guest.domain.busy
+            fresh,
+            actual_kib=guest.domain.actual_kib,
+            busy=guest.domain.busy,
+            overhead_kib=max(fresh.overhead_kib, guest.domain.overhead_kib),
         )
 
 
@@ -253,7 +268,10 @@ def _statistics(connection: libvirt.virConnect) -> list[_Figures]:
     )
     return [
         _Figures(
-            handle.ID(), figures["state.state"], figures["balloon.current"]
+            handle.ID(),
+            figures["state.state"],
+            figures["balloon.current"],
+            figures.get("balloon.rss"),
         )
         for handle, figures in rows
         if "state.state" in figures and "balloon.current" in figures
@@ -275,8 +293,27 @@ def _as_measured(guest: _Guest, figures: _Figures) -> base.Domain:
     """Give the guest as it is; the same object as long as it is the same."""
     before = guest.domain
     busy = _STATE_NAMES.get(figures.state, "")
-    if before.actual_kib != figures.actual_kib or before.busy != busy:
+    overhead_kib = _overhead_kib(guest, figures)
+    if (before.actual_kib, before.busy, before.overhead_kib) != (
+        figures.actual_kib,
+        busy,
+        overhead_kib,
+    ):
         guest.domain = dataclasses.replace(
-            before, actual_kib=figures.actual_kib, busy=busy
+            before,
+            actual_kib=figures.actual_kib,
+            busy=busy,
+            overhead_kib=overhead_kib,
         )
     return guest.domain
+
+
+def _overhead_kib(guest: _Guest, figures: _Figures) -> int:
+    if figures.resident_kib is None:
+        return guest.domain.overhead_kib
+    return overhead.measured_kib(
+        guest.domain.overhead_kib,
+        guest.estimate_kib,
+        figures.resident_kib - kinds.SHARED_KIB,
+        figures.actual_kib,
+    )

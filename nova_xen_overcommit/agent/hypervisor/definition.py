@@ -31,6 +31,9 @@ class Definition:
 
     ``exempt`` says why the guest is never ballooned, "" when it may be.
     ``disks`` is None where it isn't known which is the swap disk.
+    ``deflates``: its balloon deflates unasked before the guest is out of
+    memory. ``translation_kib`` is the buffer in which plain QEMU keeps the
+    code it has translated.
     """
 
     flavor_kib: int
@@ -40,6 +43,8 @@ class Definition:
     metadata: guest_metadata.GuestMetadata
     exempt: str
     disks: Disks | None
+    deflates: bool = False
+    translation_kib: int = 0
 
 
 def parse(xml: str) -> Definition:
@@ -65,7 +70,14 @@ def parse(xml: str) -> Definition:
         metadata=metadata,
         exempt=complaint or _exempt(domain, metadata),
         disks=_disks(domain),
+        deflates=_deflates(domain),
+        translation_kib=_size_kib(domain.find("features/tcg/tb-cache")),
     )
+
+
+def _deflates(domain: ET.Element) -> bool:
+    balloon = domain.find("devices/memballoon")
+    return balloon is not None and balloon.get("autodeflate") == "on"
 
 
 def _disks(domain: ET.Element) -> Disks | None:

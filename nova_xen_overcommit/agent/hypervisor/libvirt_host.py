@@ -57,7 +57,8 @@ class LibvirtHypervisor:
 
     ``limit_kib`` hides physical memory above it (0: none);
     ``reserved_kib`` is what the host keeps by configuration (None: the
-    kind's own way); ``patience_s`` is how long a call may hang.
+    kind's own way); ``patience_s`` is how long a call may hang; ``qemu``
+    measures a host of QEMU's.
     """
 
     def __init__(
@@ -67,12 +68,13 @@ class LibvirtHypervisor:
         limit_kib: int = 0,
         reserved_kib: int | None = None,
         patience_s: float = patience.PATIENCE_S,
+        qemu: kinds.Qemu | None = None,
     ) -> None:
         self._open = open_connection
         self._connection: libvirt.virConnect | None = None
         self._limit_kib = limit_kib
         self._reserved_kib = reserved_kib
-        self._kind = kinds.of(self.connection.getType())
+        self._kind = kinds.of(self.connection.getType(), qemu)
         self._patience = patience.Patience(patience_s)
         self._census = census.Census(self._kind, self._patience)
         self._disks = disks.DiskReader(self._kind, patience_s)

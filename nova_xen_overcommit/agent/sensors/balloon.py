@@ -3,8 +3,16 @@
 
 The guest's balloon driver writes them into QEMU at the period we set; one
 call reads those of all guests. They are a guest's words all the same.
+
+Where the balloon may deflate by itself before the guest is out of memory
+(``autodeflate``, which Nova sets since 2025.2), Linux leaves MemTotal as it
+is and counts the balloon's pages as used; elsewhere it takes them out of
+MemTotal. So there the balloon's size is taken off, by the host's measure of
+it, which belongs to the guest's figures only while the balloon rests: while
+it moves a guest counts as using what it used before.
 """
 
+import dataclasses
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,10 +28,14 @@ from nova_xen_overcommit.policy.sample import MemorySample
 LOG = logging.getLogger(__name__)
 
 _PERIOD_S = 1
-_STATS_BALLOON = 1 << 3  # VIR_DOMAIN_STATS_BALLOON
-_ACTIVE = 1 << 4  # VIR_CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE
+_STATS_BALLOON = 1 << 2  # VIR_DOMAIN_STATS_BALLOON
+# VIR_CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE and _NOWAIT: a guest that is busy
+# with something else must not make all others wait.
+_FLAGS = 1 << 0 | 1 << 29
 _AFFECT_LIVE = 1
 _PREFIX = "balloon."
+# A balloon that differs by less from one update to the next has rested.
+_RESTS_WITHIN_KIB = 4 * 1024
 # What only a guest can have said.
 _SAID = ("last-update", "available", "unused", "usable")
 
@@ -38,16 +50,18 @@ class BalloonSensor:
             raise SensorUnsuitable("only QEMU has virtio-balloon statistics")
         self._context = context
         self._asked: set[tuple[str, int]] = set()
-        self._seen: dict[str, tuple[int, float]] = {}
+        self._seen: dict[tuple[str, int], _Seen] = {}
         self.heard: frozenset[str] = frozenset()
 
     def read(self, guests: Sequence[GuestRef]) -> Mapping[str, MemorySample]:
         """Give the newest believable sample by guest UUID."""
         refs = {guest.uuid: guest for guest in guests}
-        self._seen = {u: s for u, s in self._seen.items() if u in refs}
+        keys = {(guest.uuid, guest.domain_id) for guest in guests}
+        self._seen = {k: s for k, s in self._seen.items() if k in keys}
+        self._asked &= keys
         try:
             rows = self._context.connection.getAllDomainStats(
-                _STATS_BALLOON, _ACTIVE
+                _STATS_BALLOON, _FLAGS
             )
             return self._samples(rows, refs)
         except exception.OvercommitError:
@@ -82,24 +96,65 @@ class BalloonSensor:
         self, guest: GuestRef, figures: Mapping[str, int]
     ) -> MemorySample | None:
         updated = figures.get(_PREFIX + "last-update", 0)
+        key = guest.uuid, guest.domain_id
+        before = self._seen.get(key)
         if not updated:
-            return None
-        return sample_of(
+            # QEMU was busy, or the guest has never spoken.
+            return before.sample if before else None
+        if before is None or before.updated != updated:
+            before = self._updated(guest, figures, before, updated)
+            self._seen[key] = before
+        return before.sample
+
+    def _updated(
+        self,
+        guest: GuestRef,
+        figures: Mapping[str, int],
+        before: "_Seen | None",
+        updated: int,
+    ) -> "_Seen":
+        options = self._context.conf.xen_overcommit
+        current_kib = figures.get(_PREFIX + "current", guest.flavor_kib)
+        seen = _Seen(updated, current_kib)
+        ballooned_kib = 0
+        if guest.deflates:
+            seen.moved = before is not None and _moved(before, seen)
+            ballooned_kib = max(0, guest.flavor_kib - current_kib)
+        seen.sample = sample_of(
             figures,
             guest.flavor_kib,
-            self._first_seen_s(guest.uuid, updated),
-            float(self._context.conf.xen_overcommit.sample_max_age_s),
+            self._context.monotonic_s(),
+            float(options.sample_max_age_s),
+            ballooned_kib=ballooned_kib,
+            used_kib=_used_before(before) if seen.moved else None,
         )
-
-    def _first_seen_s(self, uuid: str, updated: int) -> float:
-        """Give when, on our clock, this update was first seen."""
-        before = self._seen.get(uuid)
-        if before is None or before[0] != updated:
-            self._seen[uuid] = (updated, self._context.monotonic_s())
-        return self._seen[uuid][1]
+        return seen
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+@dataclasses.dataclass(slots=True)
+class _Seen:
+    """A guest's update, and what the balloon left it then; KiB.
+
+    ``moved``: the balloon had moved since the update before.
+    """
+
+    updated: int
+    current_kib: int
+    moved: bool = False
+    sample: MemorySample | None = None
+
+
+def _moved(before: _Seen, now: _Seen) -> bool:
+    return abs(now.current_kib - before.current_kib) > _RESTS_WITHIN_KIB
+
+
+def _used_before(before: _Seen | None) -> int | None:
+    if before is None or before.sample is None:
+        return None
+    return before.sample.ram_used_kib
 
 
 def sample_of(
@@ -107,12 +162,23 @@ def sample_of(
     flavor_kib: int,
     time_s: float,
     max_age_s: float,
+    *,
+    ballooned_kib: int = 0,
+    used_kib: int | None = None,
 ) -> MemorySample | None:
-    """Turn a guest's statistics into a sample; None if not believable."""
+    """Turn a guest's statistics into a sample; None if not believable.
+
+    ``ballooned_kib`` is what the guest counts as used, and hasn't;
+    ``used_kib`` is what it uses where that can't be told from its figures.
+    """
     total_kib = figures.get(_PREFIX + "available", 0)
     usable_kib = figures.get(_PREFIX + "usable")
     if usable_kib is None:
         usable_kib = figures.get(_PREFIX + "unused", -1)
+    if total_kib <= flavor_kib:
+        total_kib -= ballooned_kib
+        if used_kib is not None:
+            total_kib = min(usable_kib + used_kib, flavor_kib)
     if not 0 < total_kib <= flavor_kib or not 0 <= usable_kib <= total_kib:
         return None
     return MemorySample(

@@ -23,12 +23,18 @@ class SensorUnsuitable(exception.OvercommitError):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class GuestRef:
-    """Which guest to read. ``flavor_kib`` bounds what it may claim."""
+    """Which guest to read. ``flavor_kib`` bounds what it may claim.
+
+    ``deflates``: its balloon gives memory back to it unasked before its
+    kernel kills for want of memory (virtio's deflate-on-oom). Linux counts
+    such a balloon's pages as used memory, not as memory it doesn't have.
+    """
 
     uuid: str
     name: str
     domain_id: int
     flavor_kib: int
+    deflates: bool = dataclasses.field(default=False, kw_only=True)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -36,7 +36,7 @@ def _terminal(connection: libvirt.virConnect, guest: str) -> str:
     return told.stdout.strip()
 
 
-def _converse(path: str, command: str, timeout_s: float) -> tuple[str, int]:
+def converse(path: str, command: str, timeout_s: float) -> tuple[str, int]:
     """Send ``command`` and read until its end mark."""
     mark = secrets.token_hex(6)
     # The marks are put together by the guest's shell, so that an echo of
@@ -82,7 +82,7 @@ def _serve_one(connection: libvirt.virConnect, asked: dict[str, Any]) -> None:
     try:
         with _locks.setdefault(guest, threading.Lock()):
             path = _terminal(connection, guest)
-            answer["output"], answer["status"] = _converse(
+            answer["output"], answer["status"] = converse(
                 path, asked["command"], asked["timeout_s"]
             )
     except Exception as error:  # noqa: BLE001 - told to who asked

@@ -116,7 +116,7 @@ def _may_be_given_unheard(call: Call) -> bool:
     room_kib = (
         words.ram_used_kib * settings.head_room_share + settings.head_room_kib
     )
-    return known.starved > 0 or words.mem_available_kib < room_kib
+    return known.hungry or words.mem_available_kib < room_kib
 
 
 def rule_5_stuck_is_left_where_it_is(call: Call) -> str:

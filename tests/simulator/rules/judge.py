@@ -118,7 +118,7 @@ class Judge:
         """Judge another agent from now on."""
         self._ledger.begin_agent()
         self._report = None
-        self._counted = agent.counted()["passes"]
+        self._counted = agent.passes().passes
 
     def begin_pass(self, settings: Settings) -> None:
         """Take note that a pass begins, with these options."""
@@ -137,19 +137,19 @@ class Judge:
     ) -> None:
         """Judge the pass that is over."""
         assert self._settings is not None
-        status = agent.counted()
+        counted = agent.passes()
         done = passes.Pass(
             ledger=self._ledger,
             settings=self._settings,
             wall_s=wall_s,
             report=_report(agent),
             report_before=self._report,
-            complaint=status["complaint"],
+            complaint=counted.complaint,
             faulty=faulty,
             stirred=self._present
             != {guest.domain_id for guest in self._ledger.guests},
             escaped=escaped,
-            counted=status["passes"] - self._counted,
+            counted=counted.passes - self._counted,
             spendable_kib=min(
                 self._spendable_kib, self._ledger.spendable_kib(surely=True)
             ),
@@ -162,7 +162,7 @@ class Judge:
         if not self._settings.moves:
             # Who only observes says yes to all.
             self._ledger.rob()
-        self._counted = status["passes"]
+        self._counted = counted.passes
         self._report = done.report
 
 

@@ -10,7 +10,12 @@ from typing import Any
 import libvirt
 
 from nova_xen_overcommit import exception
-from nova_xen_overcommit.agent.hypervisor import base, libvirt_host, patience
+from nova_xen_overcommit.agent.hypervisor import (
+    base,
+    kinds,
+    libvirt_host,
+    patience,
+)
 from tests.unit.agent.test_hypervisor import MIB, NODE, domain_xml
 
 PATIENCE_S = 0.05
@@ -42,6 +47,7 @@ class Connection:
         self.hanging: set[str] = set()
         self.go_on = threading.Event()
         self.calls: list[str] = []
+        self.more_statistics: dict[str, int] = {}
 
     def watched(self, method: Any, *names: str) -> Any:
         def call(*arguments: Any) -> Any:
@@ -65,7 +71,14 @@ class Connection:
     def getAllDomainStats(self, _stats: int, flags: int) -> list:  # noqa: N802
         assert flags & libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
         return [
-            (h, {"state.state": h.info()[0], "balloon.current": h.info()[2]})
+            (
+                h,
+                {
+                    "state.state": h.info()[0],
+                    "balloon.current": h.info()[2],
+                    **self.more_statistics,
+                },
+            )
             for h in self._connection.listAllDomains()
         ]
 
@@ -125,6 +138,24 @@ class CallsTest(CensusTest):
         self.assertEqual(512 * MIB, self.domain("one").actual_kib)
         self.assertEqual("paused", self.domain("two").busy)
         self.assertNotIn("info", self.connection.calls)
+
+    def test_what_a_process_holds_beyond_its_balloon_counts(self) -> None:
+        # Given a guest of 512 MiB of which little is touched
+        self.connect("QEMU")
+        self.start("one")
+        statistics = self.connection.more_statistics
+        statistics["balloon.rss"] = 100 * MIB
+        estimate_kib = self.domain("one").overhead_kib
+        self.assertGreater(estimate_kib, 0)
+        # When it has more than its balloon leaves it
+        statistics["balloon.rss"] = (512 + 200) * MIB + kinds.SHARED_KIB
+        self.assertEqual(200 * MIB, self.domain("one").overhead_kib)
+        # And QEMU is busy, or only its definition is read again
+        del statistics["balloon.rss"]
+        self.assertEqual(200 * MIB, self.domain("one").overhead_kib)
+        # And it has given that back
+        statistics["balloon.rss"] = 100 * MIB
+        self.assertEqual(estimate_kib, self.domain("one").overhead_kib)
 
     def test_a_guest_that_was_started_anew_is_read_anew(self) -> None:
         self.connect()

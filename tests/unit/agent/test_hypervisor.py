@@ -177,6 +177,23 @@ class DefinitionTest(unittest.TestCase):
             with self.subTest(why=why):
                 self.assertIn(why, self.exempt(**parts))
 
+    def test_a_balloon_that_deflates_by_itself_is_known(self) -> None:
+        for devices, deflates in (
+            ("<memballoon model='virtio' autodeflate='on'/>", True),
+            ("<memballoon model='virtio' autodeflate='off'/>", False),
+            ("<memballoon model='virtio'/>", False),
+            ("", False),
+        ):
+            parsed = definition.parse(domain_xml(devices=devices))
+            with self.subTest(devices=devices):
+                self.assertEqual(deflates, parsed.deflates)
+
+    def test_the_buffer_of_plain_qemu_is_known(self) -> None:
+        cache = "<tcg><tb-cache unit='MiB'>32</tb-cache></tcg>"
+        xml = domain_xml(extra=f"<features>{cache}</features>")
+        self.assertEqual(32 * MIB, definition.parse(xml).translation_kib)
+        self.assertEqual(0, definition.parse(domain_xml()).translation_kib)
+
     def test_units_are_understood(self) -> None:
         for unit, size in (("b", 2**31), ("KiB", 2**21), ("GiB", 2)):
             xml = f"<domain><memory unit='{unit}'>{size}</memory></domain>"
@@ -228,7 +245,7 @@ class KindsTest(unittest.TestCase):
         memory = kinds.of("QEMU").host_memory(
             FakeConnection(), [self.guest(3000)], None
         )
-        self.assertEqual((4096 - 512 - 3010) * MIB, memory.free_kib)
+        self.assertEqual((4096 - 512 - 24 - 3010) * MIB, memory.free_kib)
 
     def test_on_qemu_no_more_is_free_than_is_measured(self) -> None:
         memory = kinds.of("QEMU").host_memory(FakeConnection(), [], None)

@@ -3,6 +3,7 @@
 
 import unittest
 
+import libvirt
 from hypothesis import given
 from hypothesis import strategies as st
 from oslo_config import cfg
@@ -112,6 +113,26 @@ class BalloonSensorTest(unittest.TestCase):
         sample = self.sensor.read(self.refs)["a"]
         self.assertEqual(5, sample.mem_available_kib)
 
+    def test_balloons_are_what_libvirt_is_asked_for(self) -> None:
+        asked = []
+        connection = self.sensor._context.connection
+        connection.getAllDomainStats = lambda *a: asked.append(a) or []
+        self.sensor.read(self.refs)
+        # Then a guest that is busy keeps nobody waiting
+        active = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE
+        nowait = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
+        balloons = libvirt.VIR_DOMAIN_STATS_BALLOON
+        self.assertEqual([(balloons, active | nowait)], asked)
+
+    def test_what_it_said_holds_while_qemu_is_busy(self) -> None:
+        before = self.sensor.read(self.refs)["a"]
+        del self.guest.figures["balloon.last-update"]
+        self.assertIs(before, self.sensor.read(self.refs)["a"])
+
+    def test_no_news_is_the_same_sample(self) -> None:
+        before = self.sensor.read(self.refs)["a"]
+        self.assertIs(before, self.sensor.read(self.refs)["a"])
+
     def test_it_suits_only_qemu(self) -> None:
         with self.assertRaises(base.SensorUnsuitable):
             balloon.BalloonSensor(self.context("xen"))
@@ -137,3 +158,80 @@ class BalloonSensorTest(unittest.TestCase):
                 sample.mem_available_kib, sample.mem_total_kib
             )
             self.assertLessEqual(sample.mem_total_kib, GIB)
+
+
+class DeflatingTest(unittest.TestCase):
+    """Guests whose balloon counts as memory in use.
+
+    Figures in MiB, as a guest of 512 with Linux 6.1 gave them: MemTotal is
+    470 whatever its balloon takes, 31 of that are in use.
+    """
+
+    def setUp(self) -> None:
+        self.guest = Guest()
+        conf = cfg.ConfigOpts()
+        options.register_opts(conf)
+        conf([])
+        self.now_s = 0.0
+        self.sensor = balloon.BalloonSensor(
+            base.SensorContext(
+                conf, Connection(self.guest), "qemu", lambda: self.now_s
+            )
+        )
+        self.updates = 0
+
+    def read(self, current: int, usable: int):
+        """Let a second pass, and the guest speak."""
+        self.now_s += 1.0
+        self.updates += 1
+        self.guest.figures = {
+            "balloon.current": current * 1024,
+            "balloon.available": 470 * 1024,
+            "balloon.usable": usable * 1024,
+            "balloon.last-update": self.updates,
+        }
+        ref = base.GuestRef("a", "a", 1, 512 * 1024, deflates=True)
+        return self.sensor.read([ref]).get("a")
+
+    def used_mib(self, current: int, usable: int) -> int:
+        return self.read(current, usable).ram_used_kib // 1024
+
+    def test_the_balloon_is_not_taken_for_use(self) -> None:
+        # Given it rests at 160 MiB
+        self.assertEqual(30, self.used_mib(160, 88))
+        self.assertEqual(30, self.used_mib(160, 88))
+        # Then that it has more in use is seen
+        self.assertEqual(68, self.used_mib(160, 50))
+
+    def test_memory_total_is_what_the_balloon_leaves(self) -> None:
+        sample = self.read(160, 88)
+        self.assertEqual((470 - 352) * 1024, sample.mem_total_kib)
+
+    def test_a_moving_balloon_changes_no_use(self) -> None:
+        # Given it uses 31, when it shrinks, and its figures lag behind
+        self.assertEqual(31, self.used_mib(512, 439))
+        for current, usable in ((300, 439), (208, 137), (160, 137)):
+            self.assertEqual(31, self.used_mib(current, usable))
+        # When it rests again
+        self.assertEqual(30, self.used_mib(160, 88))
+
+    def test_what_it_lacks_is_seen_while_the_balloon_moves(self) -> None:
+        self.read(160, 88)
+        self.assertEqual(14 * 1024, self.read(207, 14).mem_available_kib)
+
+    def test_figures_that_can_not_be_of_one_moment_are_not_believed(
+        self,
+    ) -> None:
+        # Given the first that is heard is from before the balloon moved
+        self.assertIsNone(self.read(160, 439))
+        self.assertEqual(30, self.used_mib(160, 88))
+
+    def test_a_guest_that_boots_anew_begins_anew(self) -> None:
+        self.read(160, 20)
+        self.updates += 1
+        self.guest.figures["balloon.current"] = 512 * 1024
+        self.guest.figures["balloon.usable"] = 439 * 1024
+        self.guest.figures["balloon.last-update"] = self.updates
+        ref = base.GuestRef("a", "a", 2, 512 * 1024, deflates=True)
+        sample = self.sensor.read([ref])["a"]
+        self.assertEqual(31 * 1024, sample.ram_used_kib)

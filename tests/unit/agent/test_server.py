@@ -130,6 +130,36 @@ class ServerTest(ServedTest):
         os.waitpid(pid, 0)
         self.wait_until(lambda: not self.harness.leases.held())
 
+    def test_long_answers_are_made_one_at_a_time(self) -> None:
+        # However many ask, passes have half of the interpreter.
+        busy, most, lock = [0], [0], threading.Lock()
+
+        class Desk:
+            def status(self) -> dict:
+                with lock:
+                    busy[0] += 1
+                    most[0] = max(most[0], busy[0])
+                time.sleep(0.02)
+                with lock:
+                    busy[0] -= 1
+                return {}
+
+            def report(self) -> dict:
+                return {"asked": "meanwhile"}
+
+        self.server.desk = Desk()
+        asking = [threading.Thread(target=self.client.status) for _ in "12345"]
+        for thread in asking:
+            thread.start()
+        # What nova-compute asks for waits for none of them.
+        with client.Connection.open(self.path, 5) as connection:
+            self.assertEqual(
+                {"asked": "meanwhile"}, connection.call(protocol.REPORT)
+            )
+        for thread in asking:
+            thread.join()
+        self.assertEqual(1, most[0])
+
     def raw(self, line: bytes) -> dict:
         with socket.socket(socket.AF_UNIX) as sock:
             sock.settimeout(5)

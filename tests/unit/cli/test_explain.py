@@ -10,6 +10,7 @@ from pathlib import Path
 
 from nova_xen_overcommit.agent import protocol
 from nova_xen_overcommit.cli.app import Tool
+from nova_xen_overcommit.cli.exit_codes import Code
 from tests.simulator import GIB, MIB
 from tests.unit.agent.test_server import ServedTest
 from tests.unit.cli.tool import ToolMixin
@@ -27,9 +28,9 @@ class ToolTest(ToolMixin, ServedTest):
         self.assertEqual((0, ""), (code, err))
         return out
 
-    def refused(self, *words: str) -> str:
+    def refused(self, expected: Code, *words: str) -> str:
         code, out, err = self.run_tool(*words)
-        self.assertEqual((1, ""), (code, out))
+        self.assertEqual((expected, ""), (code, out), err)
         return err
 
 
@@ -143,7 +144,7 @@ class OneGuestTest(ToolTest):
     def test_an_unknown_guest_is_an_error(self) -> None:
         self.assertEqual(
             "no running guest has the name or UUID 'nobody'\n",
-            self.refused("explain", "nobody"),
+            self.refused(Code.UNKNOWN_GUEST, "explain", "nobody"),
         )
 
 
@@ -223,7 +224,9 @@ class UntrustedTest(ToolTest):
                     )
 
     def test_nor_does_an_error(self) -> None:
-        self.assert_harmless(self.refused("explain", f"no {self.EVIL}"))
+        self.assert_harmless(
+            self.refused(Code.UNKNOWN_GUEST, "explain", f"no {self.EVIL}")
+        )
 
     def test_nor_does_an_error_of_the_agents(self) -> None:
         evil = self.EVIL
@@ -233,18 +236,18 @@ class UntrustedTest(ToolTest):
                 raise protocol.failure_of({"code": "refused", "message": evil})
 
         self.server.desk = Desk()
-        self.assert_harmless(self.refused("explain"))
+        self.assert_harmless(self.refused(Code.NO_ANSWER, "explain"))
 
 
 class ErrorsTest(ToolTest):
     def test_a_missing_agent_is_named_with_socket_and_unit(self) -> None:
         self.path = "/nonexistent/agent.sock"
-        complaint = self.refused("explain")
+        complaint = self.refused(Code.NO_AGENT, "explain")
         self.assertIn("/nonexistent/agent.sock", complaint)
         self.assertIn("nova-xen-overcommit-agent.service", complaint)
 
     def test_an_agent_without_a_pass_says_so(self) -> None:
-        self.assertIn("no report yet", self.refused("explain"))
+        self.assertIn("no report yet", self.refused(Code.NO_ANSWER, "explain"))
 
     def test_a_wrong_format_is_a_wrong_use(self) -> None:
         with self.assertRaises(SystemExit) as left, self.silenced():
@@ -265,7 +268,7 @@ class ErrorsTest(ToolTest):
         self.assertIn("explain", out.getvalue())
 
     def test_options_alone_are_no_command(self) -> None:
-        self.assertIn("no command", self.refused())
+        self.assertIn("no command", self.refused(Code.ERROR))
 
 
 class StrangerTest(ToolTest):
@@ -274,7 +277,9 @@ class StrangerTest(ToolTest):
         super().setUp()
 
     def test_who_is_not_admitted_is_told(self) -> None:
-        self.assertIn("not admitted", self.refused("explain"))
+        self.assertIn(
+            "not admitted", self.refused(Code.NOT_PERMITTED, "explain")
+        )
 
 
 class ConfigurationTest(ToolTest):

@@ -6,6 +6,7 @@ import io
 
 from nova_xen_overcommit.agent.history.records import GuestStep, HostStep
 from nova_xen_overcommit.cli.app import Tool
+from nova_xen_overcommit.cli.exit_codes import Code
 from tests.unit.agent.history.stored import DAY, FILE, StoredTest, step
 from tests.unit.cli.tool import ToolMixin
 
@@ -91,9 +92,9 @@ class ExportTest(ToolMixin, StoredTest):
         code = tool.run(["--config-file", str(conf), "history", "export"])
         self.assertEqual((0, 3), (code, len(out.getvalue().splitlines())))
 
-    def refused(self, *words: str) -> str:
+    def refused(self, *words: str, expected: Code = Code.NO_HISTORY) -> str:
         code, out, err = self.run_tool(*words)
-        self.assertEqual((1, ""), (code, out))
+        self.assertEqual((expected, ""), (code, out))
         self.assertNotIn("Traceback", err)
         return err
 
@@ -111,13 +112,17 @@ class ExportTest(ToolMixin, StoredTest):
         err = io.StringIO()
         tool = Tool(stdin=io.StringIO(), stdout=io.StringIO(), stderr=err)
         code = tool.run(["--config-file", str(conf), "history", "export"])
-        self.assertEqual(1, code)
+        self.assertEqual(Code.NO_HISTORY, code)
         self.assertIn("history_dir is empty", err.getvalue())
 
     def test_what_cannot_be_written_is_told(self) -> None:
         self.write(step(0))
         output = str(self.path / "none" / "x.csv")
         told = self.refused(
-            "--history-dir", str(self.path), "--output", output
+            "--history-dir",
+            str(self.path),
+            "--output",
+            output,
+            expected=Code.ERROR,
         )
         self.assertIn(output, told)

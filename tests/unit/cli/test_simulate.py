@@ -246,7 +246,7 @@ class ImportTest(unittest.TestCase):
 
     def test_without_its_libraries_it_names_the_extra(self) -> None:
         done = self.run_python(WITHOUT_NUMPY)
-        self.assertEqual(1, done.returncode)
+        self.assertEqual(9, done.returncode)
         self.assertIn("numpy is missing", done.stderr)
         self.assertIn("extra 'simulate'", done.stderr)
         self.assertNotIn("Traceback", done.stderr)

@@ -43,6 +43,8 @@ RUN = {
     "touch",
     "wc",
 }
+# Which of those end with another code than 0 when all is well.
+CODES = {"nova-xen-overcommit check": {0, 1, 2}}
 # Of those, what is only checked: it builds, installs, or needs what the
 # sandbox hasn't.
 _MODULES = ("tests.lab", "benchmarks.soak", "venv")
@@ -87,6 +89,8 @@ DECLARED = {
 }
 # Units that others ship.
 _FOREIGN_UNITS = {
+    "devstack@n-cpu",
+    "devstack@xen-overcommit-agent",
     "libvirtd",
     "nova-api",
     "nova-compute",

@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -27,6 +28,9 @@ _MOVED = re.compile(
     r"(?<![\w.~-])/(etc/nova|etc/nova_xen_overcommit|run/nova-xen-overcommit|"
     r"var/lib/nova-xen-overcommit)(?![\w.-])"
 )
+# Where pages let the agent show its metrics; here it is any free port.
+_PORT = "9844"
+_NOVA_CPU = "etc/nova/nova-cpu.conf"
 _SCRIPT = """#!/bin/sh
 exec {python} -c 'import sys
 from {module} import {function}
@@ -41,6 +45,7 @@ class Sandbox:
     def __init__(self) -> None:
         self._directory = tempfile.TemporaryDirectory(prefix="docs-")
         self.path = Path(self._directory.name)
+        self._port = str(_free_port())
         self._make_files()
         self._make_scripts()
         self._agent: subprocess.Popen[bytes] | None = None
@@ -128,11 +133,12 @@ class Sandbox:
 
     def inside(self, text: str) -> str:
         """Give a text with the host's paths moved into the directory."""
-        return _MOVED.sub(rf"{self.path}/\1", text)
+        moved = _MOVED.sub(rf"{self.path}/\1", text)
+        return moved.replace(_PORT, self._port)
 
     def outside(self, text: str) -> str:
         """Give a text with the directory's paths as a host has them."""
-        return text.replace(str(self.path), "")
+        return text.replace(str(self.path), "").replace(self._port, _PORT)
 
     def _make_files(self) -> None:
         for name in (
@@ -147,6 +153,8 @@ class Sandbox:
         for source in HOST.iterdir():
             text = self.inside(source.read_text())
             (self.path / "etc/nova" / source.name).write_text(text)
+        # Where DevStack has what nova-compute reads.
+        shutil.copy(self.path / "etc/nova/nova.conf", self.path / _NOVA_CPU)
         # oslo.config looks there before it looks into /etc/nova.
         (self.path / "home/.nova").symlink_to(self.path / "etc/nova")
 
@@ -167,3 +175,9 @@ class Sandbox:
             script.chmod(0o755)
         if shutil.which("python3") != sys.executable:
             (self.path / "bin/python3").symlink_to(sys.executable)
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])

@@ -17,6 +17,7 @@ _TREE = re.compile(
 _MADE = ("doc/build", "demo-output", "entry_points.txt")
 _TARGET = re.compile(r"make ([a-z0-9-]+)")
 _OPTION = re.compile(r"([a-z]+(?:_[a-z]+)*_(?:s|mib|mb|share|percent)) = .*")
+_DEVSTACK = re.compile(r"XEN_OVERCOMMIT_\w+")
 _EXTRA_SPEC = re.compile(r"xen_overcommit:\w+")
 
 
@@ -50,6 +51,13 @@ class NamesTestCase(unittest.TestCase):
         for page, literal in literals():
             for name in _TARGET.findall(literal):
                 self.assertIn(name, targets, page)
+
+    def test_settings_of_the_devstack_plugin(self) -> None:
+        settings = (ROOT / "devstack/settings").read_text()
+        for page in pages.all_pages():
+            for name in _DEVSTACK.findall(page.read_text()):
+                if f"NOVA_{name}" not in page.read_text():
+                    self.assertIn(name, settings, page)
 
     def test_extra_specs(self) -> None:
         keys = {

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The books by which the rules are judged."""
 
+import math
 import unittest
 
 from nova_xen_overcommit.agent.settings import Settings
+from nova_xen_overcommit.policy import sample
 from tests.simulator import GIB, MIB, SimulatedGuest
 from tests.simulator.host import SimulatedHost
 from tests.simulator.ledger import Ledger
@@ -43,3 +45,59 @@ class StillTest(unittest.TestCase):
     def test_who_is_asked_anew_and_does_not_move_is_still(self) -> None:
         self.guest.stuck = True
         self.assertGreater(self.still_s(), 9.0)
+
+    def test_who_follows_another_is_no_longer_given_up(self) -> None:
+        known = self.ledger.record(self.guest)
+        known.gave_up_s = self.ledger.now_s
+        self.guest.stuck = True
+        self.guest.target_kib -= 256 * MIB
+        self.run_and_look()
+        self.assertTrue(math.isfinite(known.gave_up_s))
+
+        self.guest.stuck = False
+        self.run_and_look()
+
+        self.assertTrue(math.isinf(known.gave_up_s))
+
+    def run_and_look(self) -> None:
+        self.host.run(_PASS_S)
+        self.ledger.look()
+
+
+class WordsTest(unittest.TestCase):
+    """What a guest's words tell of it."""
+
+    def setUp(self) -> None:
+        self.host = SimulatedHost(8 * GIB, 256 * MIB)
+        self.guest: SimulatedGuest = self.host.start(flavor_kib=GIB)
+        self.ledger = Ledger(self.host)
+        self.ledger.settings = Settings.of(configured())
+        self.known = self.ledger.record(self.guest)
+
+    def says(self, used_kib: int, swap_in_kib: int) -> None:
+        self.host.run(1.0)
+        words = sample.MemorySample(
+            time_s=self.ledger.now_s,
+            max_age_s=15.0,
+            mem_total_kib=GIB,
+            mem_available_kib=GIB - used_kib,
+            swap_total_kib=GIB,
+            swap_free_kib=GIB - 64 * MIB,
+            swap_in_kib=swap_in_kib,
+        )
+        self.ledger.hear(self.guest, words)
+
+    def swaps_in(self, used_kib: int) -> None:
+        for second in range(4):
+            self.says(used_kib, swap_in_kib=second * 64 * MIB)
+
+    def test_who_swaps_in_without_room_is_starved(self) -> None:
+        self.swaps_in(used_kib=GIB - 64 * MIB)
+        self.assertTrue(self.known.hungry)
+        self.assertGreater(self.known.starved, 1)
+
+    def test_who_has_room_for_it_is_on_its_way_back(self) -> None:
+        # Though what it doesn't say may leave it less room than that
+        self.swaps_in(used_kib=256 * MIB)
+        self.assertTrue(self.known.hungry)
+        self.assertEqual(0, self.known.starved)

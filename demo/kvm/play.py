@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The play: stock, overcommit, and a guest that suddenly needs memory."""
+
+import contextlib
+import dataclasses
+import re
+import threading
+import time
+from collections.abc import Callable
+
+import libvirt
+
+from demo import play
+from demo.kvm.stack import FLAVOR_MIB, KvmStack
+from demo.kvm.watch import KIB, Watch
+from tests.kvm import guests
+from tests.kvm.agent import Agent
+from tests.lab.guests import Guest, GuestError
+
+HOST_MIB = 2048
+NEED_MIB = 250
+_PATIENCE_S = {"observe": 8.0, "overcommit": 45.0}
+_BOOTS_WITHIN_S = 300.0
+_KNOWN_WITHIN_S = 120.0
+_NEED_WITHIN_S = 120.0
+_POLL_S = 0.05
+# The need begins when the program does, by the guest's clock, and is met
+# when its first pass over all of its pages has ended.
+_EAT = (
+    "eat {mib} 200 >/run/eat.log 2>&1 & p=$!;"
+    " while [ ! -s /run/eat.$p ]; do usleep 20000; done;"
+    " read passes ms </run/eat.$p; echo took $ms;"
+    " grep -E '^Vm(RSS|Swap)' /proc/$p/status"
+)
+
+
+@dataclasses.dataclass(slots=True)
+class Stage:
+    """Everything that takes part."""
+
+    nova: KvmStack
+    agent: Agent
+    watch: Watch
+    connection: libvirt.virConnect
+    consoles: guests.Consoles
+    say: Callable[[str], None]
+
+    def guest(self, uuid: str) -> Guest:
+        """Give the way to speak to an instance."""
+        domain = self.connection.lookupByUUIDString(uuid)
+        return guests.named(self.consoles, domain)
+
+    def settle(self, uuid: str) -> None:
+        """Wait until a guest has booted and the agent knows its use."""
+        guest = self.guest(uuid)
+        began_s = time.monotonic()
+        until(_BOOTS_WITHIN_S, lambda: guest.run("true", 20) is not None)
+        until(_KNOWN_WITHIN_S, lambda: self.told(uuid)["used_kib"] is not None)
+        took_s = time.monotonic() - began_s
+        row = self.told(uuid)
+        self.say(
+            f"  booted and known after {took_s:.1f} s: uses "
+            f"{row['used_kib'] // KIB} of {row['actual_kib'] // KIB} MiB"
+        )
+
+    def told(self, uuid: str) -> dict[str, int]:
+        """Give the agent's row of a guest."""
+        rows = self.agent.client.status()["guests"]
+        return next(row for row in rows if row["uuid"] == uuid)
+
+
+def until(timeout_s: float, ready: Callable[[], bool]) -> None:
+    """Wait until ``ready``; what isn't there yet is asked again.
+
+    :raises RuntimeError: it was not in time.
+    """
+    end_s = time.monotonic() + timeout_s
+    while time.monotonic() < end_s:
+        with contextlib.suppress(GuestError, StopIteration, KeyError):
+            if ready():
+                return
+        time.sleep(_POLL_S)
+    raise RuntimeError(f"a guest was not ready after {timeout_s:.0f} s")
+
+
+def perform(stage: Stage) -> play.Outcome:
+    """Play all acts."""
+    outcome = play.Outcome(host_mib=HOST_MIB, flavor_mib=FLAVOR_MIB)
+    started: list[str] = []
+    for mode in ("observe", "overcommit"):
+        stage.say(f"mode = {mode}")
+        stage.nova.set_mode(mode)
+        stage.agent.reload(mode=mode)
+        play.fill(
+            stage.nova, stage.say, started, _PATIENCE_S[mode], stage.settle
+        )
+        _tell(stage)
+        if mode == "observe":
+            outcome.placed_without = len(started)
+    outcome.placed_with = len(started)
+    _need(stage, outcome, started[1])
+    _tell(stage)
+    outcome.lost = _lost(stage, started)
+    outcome.violations = stage.watch.faults.total()
+    return outcome
+
+
+def _tell(stage: Stage) -> None:
+    moment = stage.watch.look()
+    held_kib = sum(guest.actual_kib for guest in moment.guests)
+    stage.say(
+        f"{len(moment.guests)} guests have {held_kib // KIB} MiB; RSS of all "
+        f"QEMU {moment.resident_kib // KIB}, their control group "
+        f"{moment.used_kib // KIB} of {HOST_MIB} MiB; host swap used: "
+        f"{moment.swap_kib} KiB"
+    )
+
+
+class _Grant:
+    """Notes when a guest's balloon leaves it what it needs."""
+
+    def __init__(self, domain: libvirt.virDomain, wanted_kib: int) -> None:
+        self._domain = domain
+        self._wanted_kib = wanted_kib
+        self._first = domain.memoryStats()
+        self._began_s = time.monotonic()
+        self._leaving = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self.told_s: float | None = None
+        self.begun_s: float | None = None
+        self.had_s: float | None = None
+
+    def __enter__(self) -> "_Grant":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._leaving.set()
+        self._thread.join(5.0)
+
+    def _watch(self) -> None:
+        less_kib = self._first.get("usable", 0) - 16 * KIB
+        while not self._leaving.wait(_POLL_S) and self.had_s is None:
+            told = self._domain.memoryStats()
+            now_s = time.monotonic() - self._began_s
+            if self.told_s is None and told.get("usable", 0) < less_kib:
+                self.told_s = now_s
+            if self.begun_s is None and (
+                told["actual"] > self._first["actual"] + 4 * KIB
+            ):
+                self.begun_s = now_s
+            if told["actual"] >= self._wanted_kib:
+                self.had_s = now_s
+
+
+def _need(stage: Stage, outcome: play.Outcome, uuid: str) -> None:
+    """Let one guest need memory; its own clock says when it has it."""
+    outcome.need_mib = NEED_MIB
+    guest = stage.guest(uuid)
+    row = stage.told(uuid)
+    stage.say(
+        f"{guest.name} needs {NEED_MIB} MiB at once; it uses "
+        f"{row['used_kib'] // KIB} of {row['actual_kib'] // KIB} MiB"
+    )
+    wanted_kib = row["used_kib"] + NEED_MIB * KIB
+    domain = stage.connection.lookupByUUIDString(uuid)
+    with _Grant(domain, wanted_kib) as grant:
+        told = guest.run(_EAT.format(mib=NEED_MIB), _NEED_WITHIN_S)
+    figures = {
+        name: int(value)
+        for name, value in re.findall(r"(took|VmRSS:|VmSwap:)\s+(\d+)", told)
+    }
+    took_s = figures["took"] / 1000
+    if figures["VmSwap:"] == 0 and figures["VmRSS:"] >= NEED_MIB * KIB:
+        outcome.need_met_s = round(took_s, 2)
+    stage.say(
+        f"published after {grant.told_s}, balloon moves after "
+        f"{grant.begun_s}, has memory granted after {grant.had_s} s; all of "
+        f"it used after {took_s:.2f} s, {figures['VmRSS:'] // KIB} MiB in "
+        f"RAM and {figures['VmSwap:'] // KIB} in swap"
+    )
+
+
+def _lost(stage: Stage, started: list[str]) -> int:
+    """Count guests that don't answer any more, or whom Nova has lost."""
+    running = stage.nova.running()
+    lost = 0
+    for uuid in started:
+        try:
+            stage.guest(uuid).run("true", 60)
+        except (GuestError, libvirt.libvirtError):
+            lost += 1
+            continue
+        lost += uuid not in running
+    return lost

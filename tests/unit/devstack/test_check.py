@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+import contextlib
+import io
+import pathlib
+import tempfile
+import unittest
+from unittest import mock
+
+from tests.devstack import __main__ as check
+from tests.devstack import units
+
+_UNIT = """\
+[Service]
+Environment = "PATH=/bin"
+ExecStart = /bin/stock --config-file x
+KillMode = process
+"""
+_DROP_IN = """\
+[Service]
+ExecStart=
+ExecStart=/bin/ours --config-file x
+Environment=OS_LIBVIRT__VIRT_TYPE=xen
+KillMode=mixed
+"""
+
+
+class UnitsTestCase(unittest.TestCase):
+    """Drop-ins add, replace and reset as with systemd."""
+
+    def test_a_drop_in_comes_after_its_unit(self) -> None:
+        # Given a unit of DevStack's with a drop-in of ours
+        with tempfile.TemporaryDirectory() as name:
+            directory = pathlib.Path(name)
+            (directory / "a.service").write_text(_UNIT)
+            (directory / "a.service.d").mkdir()
+            (directory / "a.service.d/b.conf").write_text(_DROP_IN)
+
+            # When it is read
+            settings = units.read(directory, "a.service")
+
+        # Then commands are reset, variables added, others replaced
+        self.assertEqual(["/bin/ours --config-file x"], settings["ExecStart"])
+        self.assertEqual(["mixed"], settings["KillMode"])
+        self.assertEqual(
+            {"PATH": "/bin", "OS_LIBVIRT__VIRT_TYPE": "xen"},
+            units.environment(settings),
+        )
+
+
+class UsageTestCase(unittest.TestCase):
+    """Without a checkout nothing is tried."""
+
+    def test_no_checkout_is_a_clear_error(self) -> None:
+        for given in ([], ["--devstack", "/nonexistent"]):
+            with (
+                self.subTest(given=given),
+                tempfile.TemporaryDirectory() as logs,
+                mock.patch.dict("os.environ"),
+                contextlib.redirect_stderr(io.StringIO()) as stderr,
+            ):
+                check.os.environ.pop("DEVSTACK_DIR", None)
+                code = check.main([*given, "--logs", logs])
+                self.assertEqual(2, code)
+                self.assertIn("DEVSTACK_DIR must name", stderr.getvalue())
