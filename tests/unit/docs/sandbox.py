@@ -29,7 +29,7 @@ _MOVED = re.compile(
     r"var/lib/nova-xen-overcommit)(?![\w.-])"
 )
 # Where pages let the agent show its metrics; here it is any free port.
-_PORT = "9844"
+_PORT = re.compile(r"(?<!\d)(:|metrics_port = )9844\b")
 _NOVA_CPU = "etc/nova/nova-cpu.conf"
 _SCRIPT = """#!/bin/sh
 exec {python} -c 'import sys
@@ -134,11 +134,11 @@ class Sandbox:
     def inside(self, text: str) -> str:
         """Give a text with the host's paths moved into the directory."""
         moved = _MOVED.sub(rf"{self.path}/\1", text)
-        return moved.replace(_PORT, self._port)
+        return _PORT.sub(rf"\g<1>{self._port}", moved)
 
     def outside(self, text: str) -> str:
         """Give a text with the directory's paths as a host has them."""
-        return text.replace(str(self.path), "").replace(self._port, _PORT)
+        return text.replace(str(self.path), "")
 
     def _make_files(self) -> None:
         for name in (
