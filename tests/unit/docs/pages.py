@@ -6,14 +6,17 @@ can't be checked, so :func:`unnamed_blocks` finds those for a test to refuse.
 """
 
 import dataclasses
+import functools
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
-_GLOBS = ("*.rst", "doc/source/**/*.rst", "**/README.rst")
+# Parts that several pages include are .txt, lest they be pages themselves.
+_GLOBS = ("*.rst", "doc/source/**/*.rst", "doc/source/**/*.txt")
+_README = "README.rst"
 # What others made, or what is made.
-_FOREIGN = {".tox", ".venv", ".venv-demo", "build", "dist", "releasenotes"}
+_FOREIGN = {"build", "dist", "releasenotes"}
 
 _DIRECTIVE = re.compile(
     r"(?P<indent> *)(?:- |\* |\d\. )?\.\. (?:code-block|sourcecode)::"
@@ -55,13 +58,19 @@ class Command:
     as_root: bool
 
 
+@functools.cache
 def all_pages() -> list[Path]:
     """Give all pages, each once, by their paths."""
     found = {path for glob in _GLOBS for path in ROOT.glob(glob)}
+    for directory in ROOT.iterdir():
+        # Not into environments, which have pages of all the world.
+        hidden = directory.name.startswith(".")
+        if directory.is_dir() and not hidden:
+            found |= set(directory.rglob(_README))
     return sorted(
         path
         for path in found
-        if not _FOREIGN & set(path.relative_to(ROOT).parts)
+        if path.relative_to(ROOT).parts[0] not in _FOREIGN
     )
 
 
