@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -132,6 +133,8 @@ def main(argv: Sequence[str]) -> int:
     if missing := _missing(arguments.devstack):
         sys.stderr.write(missing)
         return 2
+    # So that what was begun is ended, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     checkout = pathlib.Path(arguments.devstack).resolve()
     arguments.logs.mkdir(parents=True, exist_ok=True)
     result: dict[str, str] = {}

@@ -18,7 +18,6 @@ API = "devstack@n-api.service"
 _VENV = "/opt/stack/data/venv/bin"
 _CPU_CONF = "/etc/nova/nova-cpu.conf"
 _CLONE = f"/opt/stack/{scenarios.CLONE}"
-_OF_OTHERS = ("mnt", "src", "bin")
 
 
 class CheckFailed(Exception):

@@ -8,11 +8,12 @@ found first in the tree's ``/mnt/bin``, where they only write down that they
 were called.
 """
 
+import contextlib
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
-import sys
 from collections.abc import Sequence
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -107,9 +108,11 @@ class Fence:
         root = os.geteuid() == 0
         unshare = ["unshare", "--mount", "--net"]
         unshare += [] if root else ["--user", "--map-root-user"]
-        with log.open("ab") as output:
-            ended = subprocess.run(
-                [*unshare, str(STUBS / "enter"), str(self.tree), *command],
+        command = [*unshare, str(STUBS / "enter"), str(self.tree), *command]
+        with (
+            log.open("ab") as output,
+            subprocess.Popen(
+                command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -118,12 +121,12 @@ class Fence:
                     "FENCE_AS_ROOT": "yes" if root else "no",
                     "FENCE_UID": str(UID),
                 },
-                timeout=TIMEOUT_S,
-                check=False,
-            )
-        return ended.returncode
-
-
-def prefix() -> pathlib.Path:
-    """Give where the Nova that the results are tried with is installed."""
-    return pathlib.Path(sys.prefix)
+                start_new_session=True,
+            ) as process,
+        ):
+            try:
+                return process.wait(TIMEOUT_S)
+            finally:
+                # What it has left in the background must not stay.
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)

@@ -11,7 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CONSTRAINTS = ROOT / "tests/constraints-nova34.txt"
@@ -45,10 +45,11 @@ def make_all(checkout: pathlib.Path, target: pathlib.Path) -> None:
     _make(target / "overcommit.git", _ours)
 
 
-def _make(repository: pathlib.Path, fill: object) -> None:
+def _make(
+    repository: pathlib.Path, fill: Callable[[pathlib.Path], None]
+) -> None:
     work = repository.with_suffix(".work")
     work.mkdir()
-    assert callable(fill)
     fill(work)
     _git(work, "init", "-q", "-b", "master")
     _git(work, "add", "--all", "--force")

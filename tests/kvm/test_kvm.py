@@ -157,7 +157,7 @@ class KvmTest(unittest.TestCase):
         return time.monotonic() - began_s
 
     def answers(self, guest: lab_guests.Guest) -> bool:
-        return guest.run("echo well", 20).split() == ["well"]
+        return guest.run("echo well", 5).split() == ["well"]
 
     def test_more_run_than_fit_and_each_has_what_it_needs(self) -> None:
         """Given room for three guests, when four run, then all are well.

@@ -25,9 +25,9 @@ class SimulatedGuest(GuestMemory):
     Faults: ``stuck`` (the balloon doesn't move), ``intermittent_s`` (it
     moves only in a fifth of each such period), ``offset_kib`` (it rests
     that far from its target), ``silent``, ``lie`` (says this instead),
-    ``busy``, ``exempt`` and ``deflates`` (as the hypervisor calls it), ``fails_calls``
-    (setMemory raises), ``slow_calls_s`` (its target takes that long to
-    arrive), ``hangs_calls`` (and nobody is told whether it will),
+    ``busy``, ``exempt`` and ``deflates`` (as the hypervisor calls it),
+    ``fails_calls`` (setMemory raises), ``slow_calls_s`` (its target takes
+    that long to arrive), ``hangs_calls`` (and nobody is told whether it will),
     ``dies_at_call`` (vanishes in the midst of setMemory), ``garbage`` (this
     is what it writes into xenstore).
     ``chosen_kib`` is what a guest chose that moves its own balloon, None for
