@@ -7,5 +7,5 @@ BENCH_PROMISE_PLOT ?= bench-promise.png
 bench-promise: venv ## Compare predictors; TRACE=FILE.npz is the trace they foretell
 	@test -n "$(TRACE)" || { echo "Say TRACE=FILE.npz" >&2; exit 2; }
 	@$(TOX) run -e bench-promise -- --seed $(SEED) \
-		--trace "$(abspath $(TRACE))" \
+		--trace "$(if $(filter synthetic:%,$(TRACE)),$(TRACE),$(abspath $(TRACE)))" \
 		--plot "$(abspath $(BENCH_PROMISE_PLOT))"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.progress import track
 
-from benchmarks.promise import forecasts, show
+from benchmarks.promise import forecasts, show, synthetic
 from benchmarks.promise.trace import BadTrace, Trace, load
 from benchmarks.promise.walk import HostFigures, Walk, judge
 
@@ -42,7 +42,12 @@ def walk_hosts(
 def main() -> None:
     """Run everything."""
     parser = argparse.ArgumentParser(prog="benchmarks.promise")
-    parser.add_argument("--trace", type=Path, required=True)
+    parser.add_argument(
+        "--trace",
+        required=True,
+        help="an npz, or "
+        + ", ".join(synthetic.PREFIX + kind for kind in synthetic.KINDS),
+    )
     parser.add_argument("--array", default="active_mib", help="the demand")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--hosts", type=int, default=100)
@@ -50,7 +55,10 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, default="bench-promise.png")
     options = parser.parse_args()
     try:
-        trace = load(options.trace, options.array, options.guests)
+        if options.trace.startswith(synthetic.PREFIX):
+            trace = synthetic.make(options.trace, options.seed)
+        else:
+            trace = load(Path(options.trace), options.array, options.guests)
     except (BadTrace, OSError, ValueError) as error:
         sys.exit(f"No trace to judge by: {error}")
     print(

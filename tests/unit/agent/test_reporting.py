@@ -41,8 +41,9 @@ class ReportTest(unittest.TestCase):
         self.harness.run(5)
         guest.wants_kib = 60 * MIB
         self.harness.run(400)
-        # Its own peak, and a surge of as much; without what it booted with.
-        self.assertLess(self.report().peak_mib, 400)
+        # What it needs now, and a surge as of one that is hardly known;
+        # without what it booted with.
+        self.assertLess(self.report().peak_mib, 600)
 
     def test_who_has_just_begun_promises_what_is_physically_there(self):
         # Given idle guests that an agent knows, in a promise that has held

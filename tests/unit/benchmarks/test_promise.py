@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy
 
-from benchmarks.promise import forecasts, trace, walk
+from benchmarks.promise import forecasts, synthetic, trace, walk
 from nova_xen_overcommit.policy import floor, predictors
 
 GIB = 1024 * 1024
@@ -208,3 +208,36 @@ class TraceTest(unittest.TestCase):
         ):
             numpy.savez(file.name, t_seconds=[0, 300], active_mib=[[1, 2]])
             trace.load(Path(file.name), "active_mib", 1)
+
+
+class SyntheticTest(unittest.TestCase):
+    def test_every_kind_is_fit_to_be_judged_by(self) -> None:
+        for kind in synthetic.KINDS:
+            with self.subTest(kind):
+                made = synthetic.make(kind, seed=1, days=1)
+                self.assertEqual((240, 288), made.demand_kib.shape)
+                self.assertGreater(made.demand_kib.min(), 0)
+                over = made.demand_kib > made.flavors_kib[:, None]
+                self.assertFalse(over.any())
+                # It isn't the same all day
+                self.assertGreater(numpy.ptp(made.demand_kib.sum(axis=0)), 0)
+
+    def test_the_seed_alone_makes_the_difference(self) -> None:
+        one, same, other = (
+            synthetic.make("together", seed, days=1).demand_kib
+            for seed in (1, 1, 2)
+        )
+        self.assertTrue((one == same).all())
+        self.assertTrue((one != other).any())
+
+    def test_groups_burst_as_one(self) -> None:
+        apart, together = (
+            synthetic.make(kind, seed=3, days=4).demand_kib.sum(axis=0)
+            for kind in ("quiet", "together")
+        )
+        self.assertGreater(together.max() / together.mean(), 1.5)
+        self.assertLess(apart.max() / apart.mean(), 1.5)
+
+    def test_an_unknown_kind_is_refused(self) -> None:
+        with self.assertRaisesRegex(trace.BadTrace, "loud: none of diurnal"):
+            synthetic.make("synthetic:loud", seed=1)

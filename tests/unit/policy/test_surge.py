@@ -13,7 +13,7 @@ from nova_xen_overcommit.policy.predictors import (
     HostPast,
     Surge,
 )
-from nova_xen_overcommit.policy.predictors.surge import Outlook, Surges
+from nova_xen_overcommit.policy.predictors.surge import Outlook
 
 HOUR = 12
 DAY = 24 * HOUR
@@ -50,26 +50,36 @@ class UsualTest(unittest.TestCase):
         self.assertEqual(GIB, peak_kib([GIB] * WEEK))
 
     def test_a_burst_of_last_week_is_not_forgotten(self) -> None:
-        # Given an hour of high demand six days ago, and a level that has
+        # Given two hours of high demand six days ago, and a level that has
         # long faded since
         week = [GIB] * WEEK
-        week[DAY : DAY + HOUR] = [3 * GIB] * HOUR
+        week[DAY : DAY + 2 * HOUR] = [3 * GIB] * (2 * HOUR)
         # Then the host isn't promised to others
         self.assertGreaterEqual(peak_kib(week), 3 * GIB)
 
-    def test_what_is_rare_enough_may_be_short(self) -> None:
-        # Given ten steps of 2016 that were high: less than 5 · 0.1 % of time
+    def test_what_is_rare_may_be_beyond(self) -> None:
+        # Given 20 steps of 2016 that were high: less than 1 % of the time
         week = [GIB] * WEEK
-        week[DAY : DAY + 10] = [3 * GIB] * 10
-        rare, strict, seen = (
-            Outlook.of(past_of(figures)).usual_kib(risk)
-            for figures, risk in (
-                (week, 0.001),
-                (week, 0.0001),
-                ([*week[1:], 3 * GIB], 0.001),
-            )
+        week[DAY : DAY + 20] = [3 * GIB] * 20
+        more = [*week[1:], 3 * GIB]
+        # Then they don't bind, but another one does, unless that may be rare
+        self.assertEqual(
+            [GIB, 3 * GIB, GIB],
+            [
+                Outlook.of(past_of(figures)).usual_kib(risk)
+                for figures, risk in (
+                    (week, 0.0001),
+                    (more, 0.0001),
+                    (more, 0.02),
+                )
+            ],
         )
-        self.assertEqual((GIB, 3 * GIB, 3 * GIB), (rare, strict, seen))
+
+    def test_a_busy_day_binds_when_all_is_quiet_again(self) -> None:
+        week = [GIB] * WEEK
+        week[DAY : DAY + 21] = [8 * GIB] * 21
+        self.assertGreaterEqual(peak_kib(week, risk=0.5), GIB)
+        self.assertGreaterEqual(peak_kib(week, risk=0.01), 8 * GIB)
 
 
 class SurgeTest(unittest.TestCase):
@@ -105,18 +115,68 @@ class SurgeTest(unittest.TestCase):
         for number in range(13):
             at = number * (DAY // 2) + 40
             week[at : at + 2] = [2 * GIB + number * GIB // 12] * 2
-        self.assertGreater(peak_kib(week, risk=0.0001), 3 * GIB + GIB // 4)
+        # And that its guests could do as much on their own
+        guests = [GuestPast(2 * GIB, WEEK, GIB)] * 4
+        self.assertGreater(
+            peak_kib(week, risk=0.0001, guests=guests), 3 * GIB + GIB // 4
+        )
 
-    def test_the_fewer_bursts_the_more_careful(self) -> None:
-        many = Surges(100.0, 10.0, share=0.02, bursts=40)
-        few = Surges(100.0, 10.0, share=0.02, bursts=4)
-        # 10 · 4 · (20^(1/4) − 1) and 10 · 40 · (20^(1/40) − 1)
-        self.assertAlmostEqual(144.59, few.exceeded_kib(0.001), 2)
-        self.assertAlmostEqual(131.11, many.exceeded_kib(0.001), 2)
+    def test_what_lasts_counts_more(self) -> None:
+        brief, long = (
+            Outlook.of(past_of(bursts(GIB, 2 * GIB, DAY, length))).seen_kib
+            for length in (1, HOUR)
+        )
+        # Twelve times as often, a surge is beyond that for as long
+        self.assertAlmostEqual(brief * 12 ** (1 / 6), long, delta=1)
 
-    def test_at_the_threshold_s_own_risk_it_is_the_threshold(self) -> None:
-        surges = Surges(100.0, 10.0, share=0.02, bursts=4)
-        self.assertEqual(100.0, surges.exceeded_kib(0.02))
+    def test_a_fall_is_no_surge(self) -> None:
+        week = [2 * GIB] * (WEEK // 2) + [GIB] * (WEEK // 2)
+        self.assertEqual(0.0, Outlook.of(past_of(week)).seen_kib)
+
+    def test_the_moment_of_one_surge(self) -> None:
+        # Given one step of 1 GiB more, in 2016 of which six hours are for
+        # finding the level
+        week = [GIB] * WEEK
+        week[DAY] = 2 * GIB
+        self.assertAlmostEqual(
+            GIB / (2016 - 72) ** (1 / 6),
+            Outlook.of(past_of(week)).seen_kib,
+            delta=1,
+        )
+
+    def test_half_is_what_was_seen_and_half_what_guests_do(self) -> None:
+        outlook = Outlook([0], 0.0, 0.0, 6.0, 100.0, 20.0)
+        # 1e-06 to the power of -1/6 is 10
+        self.assertAlmostEqual(600.0, outlook.surge_kib(1e-06))
+
+
+class IndependentTest(unittest.TestCase):
+    """What guests do that peak on their own."""
+
+    def independent_kib(self, *peaks_kib: int) -> float:
+        guests = [GuestPast(8 * GIB, WEEK, peak) for peak in peaks_kib]
+        return Outlook.of(past_of([GIB] * WEEK, guests)).independent_kib
+
+    def test_a_guest_s_peak_is_rare(self) -> None:
+        # 1 GiB, √(0.025 · 0.975) and the sixth root of 15 / 2, which half of
+        # a normal distribution's sixth moment is
+        self.assertAlmostEqual(
+            0.218432, self.independent_kib(GIB) / GIB, places=5
+        )
+
+    def test_peaks_add_up_by_their_squares(self) -> None:
+        self.assertAlmostEqual(
+            self.independent_kib(5 * GIB),
+            self.independent_kib(3 * GIB, 4 * GIB),
+            delta=1,
+        )
+
+    def test_a_calm_week_of_guests_that_can_peak_is_not_trusted(self) -> None:
+        # Given 25 guests that each have peaked at 1 GiB, yet never together
+        guests = [GuestPast(8 * GIB, WEEK, GIB)] * 25
+        peak = peak_kib([5 * GIB] * WEEK, guests=guests)
+        # Then more is to come than one of them: half of 0.2184 · 5 · √10
+        self.assertAlmostEqual(6.727, peak / GIB, places=3)
 
 
 class YoungTest(unittest.TestCase):
@@ -133,7 +193,27 @@ class YoungTest(unittest.TestCase):
         )
 
     def test_what_moved_within_an_hour_may_move_again(self) -> None:
-        self.assertEqual(5 * GIB, peak_kib([GIB, 2 * GIB, 3 * GIB]))
+        self.assertEqual(5 * GIB, peak_kib([GIB, 2 * GIB, 3 * GIB], risk=0.5))
+
+    def test_the_less_is_known_the_heavier_the_tail(self) -> None:
+        # Given pasts that differ in length alone
+        moments = [
+            Outlook.of(past_of([GIB] * steps)).moment
+            for steps in (1, 3 * HOUR, DAY, WEEK, 2 * WEEK)
+        ]
+        # 6 · ln 24 / ln 168 on the first day; no less than the variance
+        self.assertEqual([2.0, 2.0, 6.0, 6.0], moments[:2] + moments[3:])
+        self.assertAlmostEqual(3.7214, moments[2], places=4)
+
+    def test_a_young_host_is_held_for_wilder_than_an_old_one(self) -> None:
+        # Given the same surges every three hours, for a day and for a week
+        guests = [GuestPast(4 * GIB, WEEK, GIB)] * 4
+        week = bursts(GIB, 2 * GIB, every=3 * HOUR)
+        surges_kib = [
+            Outlook.of(past_of(sums, guests)).surge_kib(0.0001)
+            for sums in (week[-DAY:], week)
+        ]
+        self.assertGreater(surges_kib[0], 1.5 * surges_kib[1])
 
 
 SUMS = st.lists(st.integers(0, 2**40), min_size=1, max_size=3 * HOUR)
