@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a host may promise the scheduler.
+"""What a host may promise the scheduler::
 
     headroom = min(usable − reserve − predicted peak of summed demand,
                    what the floors allow, what guest swap allows,

@@ -11,7 +11,7 @@ from nova_xen_overcommit.virt import notices
 from tests.unit.etc import monitored
 from tests.unit.etc.test_alerts import RULES
 
-PAGE = monitored.ROOT / "doc" / "source" / "monitoring.rst"
+PAGE = monitored.ROOT / "doc/source/admin/monitoring.rst"
 _BEGIN = ".. the metrics begin\n"
 _END = ".. the metrics end\n"
 

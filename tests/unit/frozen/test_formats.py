@@ -3,7 +3,8 @@
 
 The files here were written once and are not written anew: a change that
 fails one of these tests takes a new version of that format, and a reader that
-knows both. Which side of an upgrade goes first is in ``doc/source/versions``.
+knows both. Which side of an upgrade goes first is in
+``doc/source/install/versions.rst``.
 """
 
 import contextlib
