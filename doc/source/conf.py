@@ -1,12 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sphinx configuration of the documentation."""
 
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent / "_ext"))
+
 project = "nova_xen_overcommit"
 copyright = "nova_xen_overcommit developers"
 
 extensions = [
     "openstackdocstheme",
     "oslo_config.sphinxext",
+    "support_matrix",
 ]
 root_doc = "index"
 exclude_patterns: list[str] = []

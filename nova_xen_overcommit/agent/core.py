@@ -196,6 +196,11 @@ class Agent:
             status["guests"] = [
                 reporting.describe_guest(guest, settings) for guest in guests
             ]
+        status["starting"] = [
+            reservation.request.uuid
+            for reservation in self._leases.reservations()
+        ]
+        status["held"] = self._leases.held()
         return self._counted(status)
 
     def counted(self) -> dict[str, Any]:
