@@ -11,13 +11,11 @@ _FAIL = "fail: "
 def render(recorded: Mapping[str, Any]) -> list[str]:
     """Give a table with a row for each operation, and why some fail.
 
-    ``recorded`` holds ``versions`` by name, and ``results`` by kind of
-    guest and operation: ``pass``, or ``fail: `` and the reason.
+    ``recorded`` holds ``versions`` by name, ``operations`` in their order,
+    and ``results`` by kind of guest and operation: ``pass``, or ``fail: ``
+    and the reason; what is in none was not tried.
     """
     results = recorded["results"]
-    operations = list(
-        dict.fromkeys(name for tried in results.values() for name in tried)
-    )
     lines = [
         _versions(recorded["versions"]),
         "",
@@ -26,7 +24,7 @@ def render(recorded: Mapping[str, Any]) -> list[str]:
         "",
         *_row(["Operation", *results]),
     ]
-    for name in operations:
+    for name in recorded["operations"]:
         told = [_cell(tried.get(name)) for tried in results.values()]
         lines += _row([name, *told])
     return [*lines, "", *_failures(results)]

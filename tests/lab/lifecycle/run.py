@@ -44,7 +44,7 @@ class Run:
                 continue
             told = self._tried(subject, name, operations.ALL[name])
             self._note(kind, name, told)
-            if told != PASS:
+            if told != PASS and not self._lives_on(subject):
                 self._drop(subject)
                 subject = None
         if subject:
@@ -114,6 +114,16 @@ class Run:
                 raise steps.LabError(violation)
         sizes_kib = self.monitor.sizes_kib(domain, since_s)
         return (max(sizes_kib) - min(sizes_kib)) // 1024 if sizes_kib else 0
+
+    def _lives_on(self, subject: Subject) -> bool:
+        """Whether an instance can serve for the next operation, too."""
+        try:
+            subject.guest.run("true", timeout_s=60)
+            subject.remember()
+            subject.mark = subject.write_mark()
+            return subject.status() == "ACTIVE"
+        except Exception:  # noqa: BLE001 - then it is built anew
+            return False
 
     def _drop(self, subject: Subject) -> None:
         """Delete what is left of an instance; best effort."""
@@ -193,7 +203,7 @@ def main(arguments: Sequence[str]) -> int:
     with lab_module.Lab.borrowed() as lab:
         results = play(lab, told.kind or KINDS)
         if told.record:
-            record.save(lab, results)
+            record.save(lab, KINDS, results)
     flat = {
         f"{kind}/{name}": outcome
         for kind, tried in results.items()

@@ -28,7 +28,11 @@ class TestTable(unittest.TestCase):
 
     def render(self, **results: Any) -> str:
         """Give the text for these results."""
-        recorded = {"versions": {"Xen": "4.17"}, "results": results}
+        recorded = {
+            "versions": {"Xen": "4.17"},
+            "operations": ["create", "pause"],
+            "results": results,
+        }
         return "\n".join(_support_table().render(recorded))
 
     def test_rows_and_columns(self) -> None:
@@ -57,13 +61,16 @@ class TestRecorded(unittest.TestCase):
         page = (SOURCE / "support-matrix.rst").read_text()
         self.assertIn(".. support-matrix:: support-matrix.json", page)
 
-    def test_every_kind_was_tried(self) -> None:
-        self.assertEqual(set(run.KINDS), set(self.recorded["results"]))
+    def test_every_kind_has_a_column(self) -> None:
+        self.assertEqual(list(run.KINDS), list(self.recorded["results"]))
 
-    def test_every_operation_was_tried(self) -> None:
+    def test_every_operation_has_a_row(self) -> None:
+        self.assertEqual(
+            ["create", *operations.ALL], self.recorded["operations"]
+        )
         for kind, tried in self.recorded["results"].items():
-            expected = {"create", *run.operations_of(kind)}
-            self.assertEqual(expected, set(tried), kind)
+            known = {"create", *run.operations_of(kind)}
+            self.assertLessEqual(set(tried), known)
         self.assertLess(set(operations.FEW), set(operations.ALL))
 
     def test_each_came_to_something_with_a_reason(self) -> None:
@@ -74,9 +81,10 @@ class TestRecorded(unittest.TestCase):
     def test_the_table_has_them_all(self) -> None:
         lines = _support_table().render(self.recorded)
         text = "\n".join(lines)
+        for name in self.recorded["operations"]:
+            self.assertIn(f"   * - {name}", lines)
         for kind, tried in self.recorded["results"].items():
             self.assertIn(f"     - {kind}", lines)
             for name, told in tried.items():
-                self.assertIn(f"   * - {name}", lines)
                 if told.startswith("fail: "):
                     self.assertIn(f"* {kind}, {name}: ``", text)
