@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sphinx configuration of the documentation."""
 
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent / "_ext"))
+
 project = "nova_xen_overcommit"
 copyright = "nova_xen_overcommit developers"
 
@@ -13,6 +18,7 @@ extensions = [
     # load nothing, and pictures come from the code they are about.
     "matplotlib.sphinxext.mathmpl",
     "matplotlib.sphinxext.plot_directive",
+    "support_matrix",
 ]
 root_doc = "index"
 exclude_patterns: list[str] = []

@@ -256,6 +256,7 @@ class Agent:
                 StartStatus.of(reservation, now_s)
                 for reservation in self._leases.reservations()
             ),
+            held=self._leases.held(),
             pressure=pressure.read(),
             whole=taken.whole,
         )

@@ -236,12 +236,14 @@ class AgentStatus:
     ``whole``: host and guests are as one pass left them. Where a pass hangs
     and nobody asked before, some are of that pass already. ``pressure`` is
     of the host's own kernel (dom0's on Xen), None where it counts none.
+    ``held`` has the reason by UUID of each guest that a client holds still.
     """
 
     passes: Passes
     host: HostStatus | None = None
     guests: tuple[GuestStatus, ...] = ()
     starts: tuple[StartStatus, ...] = ()
+    held: Mapping[str, str] = dataclasses.field(default_factory=dict)
     pressure: Pressure | None = None
     whole: bool = True
 
@@ -257,6 +259,7 @@ class AgentStatus:
             "whole": self.whole,
             "pressure": self.pressure and _plain(self.pressure),
             "starts": [_plain(start) for start in self.starts],
+            "held": dict(self.held),
             "guests": [_plain(guest) for guest in self.guests],
         }
         if self.host is not None:

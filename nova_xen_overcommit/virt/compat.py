@@ -129,6 +129,11 @@ SYMBOLS = (
         "self",
     ),
     Symbol(
+        f"{_DRIVER}.get_device_name_for_instance",
+        "volumes attached to Xen guests",
+        "self instance bdms block_device_obj",
+    ),
+    Symbol(
         f"{_DRIVER}._get_volume_config",
         "volumes attached to Xen guests",
         "self",

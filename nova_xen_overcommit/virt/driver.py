@@ -122,6 +122,19 @@ class XenOvercommitDriver(libvirt_driver.LibvirtDriver):
         guest.metadata.append(element)
         return guest
 
+    def get_device_name_for_instance(
+        self, instance: Any, bdms: Any, block_device_obj: Any
+    ) -> str:
+        """Name a disk to be attached; Xen takes no emulated one later."""
+        if CONF.libvirt.virt_type == xen_patches.XEN:
+            bus = block_device_obj.disk_bus or xen_patches.XEN
+            block_device_obj.disk_bus = bus
+        return str(
+            super().get_device_name_for_instance(
+                instance, bdms, block_device_obj
+            )
+        )
+
     def _get_volume_config(self, *args: Any, **kwargs: Any) -> Any:
         config = super()._get_volume_config(*args, **kwargs)
         if CONF.libvirt.virt_type == xen_patches.XEN:

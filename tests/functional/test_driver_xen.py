@@ -6,6 +6,8 @@ import time
 from typing import Any
 
 import fixtures
+from lxml import etree
+from nova.tests import fixtures as nova_fixtures
 from nova.tests.fixtures import libvirt as fakelibvirt
 
 from tests.functional import base, test_driver, xen_fake
@@ -117,6 +119,38 @@ class TestXen(test_driver.DriverTestCase):
         ]
         disks = [("sda", "scsi"), ("sdb", "scsi"), ("sdc", "scsi")]
         self.assertEqual(disks, targets)
+
+    def test_a_volume_attached_to_hvm_is_paravirtual(self) -> None:
+        # Given an HVM guest on emulated SCSI, which takes no disk later
+        self.start_host("compute1")
+        self.useFixture(nova_fixtures.CinderFixture(self))
+        attached: list[str] = []
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                "nova.tests.fixtures.libvirt.Domain.attachDeviceFlags",
+                lambda _domain, xml, flags: attached.append(xml),
+            )
+        )
+        server = self.boot_image(self.image(hw_disk_bus="scsi"))
+        # When a volume is attached
+        volume = nova_fixtures.CinderFixture.SWAP_OLD_VOL
+        self.api.post_server_volume(
+            server["id"], {"volumeAttachment": {"volumeId": volume}}
+        )
+        self.notifier.wait_for_versioned_notifications(
+            "instance.volume_attach.end"
+        )
+        # Then it is the guest's fourth disk, by Xen's own bus
+        target = etree.fromstring(attached[-1]).find("target")
+        self.assertEqual("xvdd", target.get("dev"))
+        self.assertEqual("xen", target.get("bus"))
+        # And it stays that when the guest starts anew
+        self._reboot_server(server, hard=True)
+        targets = [
+            (target.get("dev"), target.get("bus"))
+            for target in self.domain(server).iterfind("devices/disk/target")
+        ]
+        self.assertIn(("xvdd", "xen"), targets)
 
     def test_hvm_with_a_config_drive(self) -> None:
         self.start_host("compute1")

@@ -68,6 +68,12 @@ def _reaction(arguments: list[str]) -> int:
     return reaction.main(arguments)
 
 
+def _lifecycle(arguments: list[str]) -> int:
+    from tests.lab.lifecycle import run
+
+    return run.main(arguments)
+
+
 _COMMANDS = {
     "up": _up,
     "ssh": _ssh,
@@ -78,6 +84,7 @@ _COMMANDS = {
     "demo": _demo,
     "check": _check,
     "reaction": _reaction,
+    "lifecycle": _lifecycle,
 }
 
 

@@ -18,6 +18,7 @@ _PATHS = {
     "glance": "/v2",
     "neutron": "/v2.0",
     "nova": "/v2.1",
+    "cinder": "/v3/lab",
 }
 _TYPES = {
     "placement": "placement",
@@ -25,6 +26,9 @@ _TYPES = {
     "neutron": "network",
     "nova": "compute",
 }
+
+
+_NOVA_VERSION = "compute 2.90"
 
 
 class CloudError(steps.LabError):
@@ -103,7 +107,7 @@ class Cloud:
         versions = {
             "X-Auth-Token": self._token,
             "OpenStack-API-Version": (
-                "compute 2.90" if service == "nova" else "placement 1.39"
+                _NOVA_VERSION if service == "nova" else "placement 1.39"
             ),
         }
         told, _ = self._send(
@@ -182,6 +186,14 @@ class Cloud:
         )
         return str(image["id"])
 
+    def download(self, image_id: str) -> bytes:
+        """An image's data."""
+        if not self._token:
+            self._authenticate()
+        url = f"{self._settings.url('glance')}/v2/images/{image_id}/file"
+        data, _ = self._send("GET", url, None, {"X-Auth-Token": self._token})
+        return data
+
     def images(self) -> dict[str, str]:
         """Ids of images by name."""
         told = self.call("glance", "GET", "/images")["images"]
@@ -200,16 +212,46 @@ class Cloud:
         self.call("nova", "POST", "/flavors", {"flavor": flavor})
         return name
 
-    def boot(self, name: str, image: str, flavor: str) -> str:
+    def boot(self, name: str, image: str, flavor: str, **more: object) -> str:
         """Ask for an instance; give its id."""
         server = {
             "name": name,
             "imageRef": image,
             "flavorRef": flavor,
             "networks": "none",
+            **more,
         }
         told = self.call("nova", "POST", "/servers", {"server": server})
         return str(told["server"]["id"])
+
+    def act(self, server_id: str, name: str, value: object = None) -> str:
+        """Ask for an action on an instance; give the request's id."""
+        path = f"/servers/{server_id}/action"
+        return self.request("POST", path, {name: value})
+
+    def request(self, method: str, path: str, body: object = None) -> str:
+        """Ask Nova for something that takes time; give the request's id."""
+        if not self._token:
+            self._authenticate()
+        url = self._settings.url("nova") + _PATHS["nova"] + path
+        data = None if body is None else json.dumps(body).encode()
+        headers = {
+            "X-Auth-Token": self._token,
+            "OpenStack-API-Version": _NOVA_VERSION,
+        }
+        _, told = self._send(method, url, data, headers)
+        return str(told["X-OpenStack-Request-ID"])
+
+    def events(self, server_id: str, request_id: str) -> list[dict[str, Any]]:
+        """What has been done so far for a request; none: not yet known."""
+        path = f"/servers/{server_id}/os-instance-actions/{request_id}"
+        try:
+            told = self.call("nova", "GET", path)["instanceAction"]
+        except CloudError as error:
+            if error.code != 404:
+                raise
+            return []
+        return list(told["events"])
 
     def server(self, server_id: str) -> dict[str, Any]:
         """One instance as the API shows it."""

@@ -27,6 +27,15 @@ _APIS = {
     "nova": ("nova.wsgi.osapi_compute:application", "nova/api-paste.ini"),
 }
 _CONF_NAMES = {"glance": "glance-api.conf"}
+# What makes Neutron find a driver that pip hasn't installed.
+_NETWORK_DRIVER = paths.LAB / "network_driver.py"
+_DRIVER_INFO = {
+    "METADATA": "Metadata-Version: 2.1\nName: lab-network\nVersion: 1\n",
+    "entry_points.txt": (
+        "[neutron.ml2.mechanism_drivers]\n"
+        "lab = network_driver:LabMechanismDriver\n"
+    ),
+}
 # Nova fills these in from its own configuration, so that the tables serve
 # any run's ports and secret.
 _SERVER = "{scheme}://{username}:{password}@{hostname}:{port}"
@@ -236,12 +245,27 @@ class ControlPlane:
             {"PYTHONPATH": str(self._site)},
         )
 
+    def start_volumes(self) -> None:
+        """Start what stands in for Cinder."""
+        port = str(self._settings.ports["cinder"])
+        processes.start(
+            "cinder",
+            [sys.executable, "-m", "tests.lab.volumes", port],
+            {"PYTHONPATH": str(paths.TREE)},
+        )
+        self._wait("cinder")
+
     def install(self, wheel: pathlib.Path) -> None:
-        """Put our package where Nova's services find it."""
+        """Put our package where Nova finds it, and Neutron's driver."""
         pip = (*self._python("pip"), "-q", "install", "--no-deps")
         steps.run(
             [*pip, "--no-index", "--target", self._site, wheel], self._log
         )
+        shutil.copy(_NETWORK_DRIVER, self._site)
+        info = self._site / "lab_network-1.dist-info"
+        info.mkdir()
+        for name, text in _DRIVER_INFO.items():
+            (info / name).write_text(text)
 
     def start(self) -> None:
         """Start all; the databases come first."""

@@ -23,7 +23,10 @@ PUBLISHER = (
 # No serial console: each letter on an emulated port costs some 30 ms.
 KERNEL_ARGS = "root=/dev/ram0 rdinit=/init loglevel=4 console=hvc0 psi=1"
 _XENSTORE = ("read", "write", "rm", "list", "ls", "exists", "watch", "chmod")
-_MODULES = ("kernel/drivers/block/xen-blkfront",)
+_MODULES = (
+    "kernel/drivers/block/xen-blkfront",
+    "kernel/drivers/net/xen-netfront",
+)
 _HVM_IMAGE_MIB = 24
 _SYSLINUX = """\
 DEFAULT lab

@@ -18,7 +18,8 @@ PACKAGES = (
     "openssh-server linux-image-amd64 xen-hypervisor-4.17-amd64 "
     "xen-utils-4.17 xenstore-utils libvirt-daemon-system "
     "libvirt-daemon-driver-xen libvirt-clients python3-libvirt "
-    "python3-venv qemu-system-xen qemu-utils seabios busybox-static"
+    "python3-venv qemu-system-xen qemu-utils seabios busybox-static "
+    "openvswitch-switch genisoimage"
 ).split()
 # What the host's environment holds besides our own package.
 DOM0_PYTHON = (
@@ -46,6 +47,10 @@ _MASKED = (
     "apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer "
     "e2scrub_all.timer e2scrub_reap.service fstrim.timer "
     "libvirt-guests.service xendomains.service getty@tty1.service"
+).split()
+# The switch is started by who needs networks.
+_NOT_AT_BOOT = (
+    "libvirt-guests.service e2scrub_reap.service openvswitch-switch.service"
 ).split()
 _FILES = {
     "etc/hostname": "xenhost\n",
@@ -159,7 +164,7 @@ def _configure(root: pathlib.Path) -> None:
         (units / unit).unlink(missing_ok=True)
         (units / unit).symlink_to("/dev/null")
     wants = units / "multi-user.target.wants"
-    for unit in ("libvirt-guests.service", "e2scrub_reap.service"):
+    for unit in _NOT_AT_BOOT:
         (wants / unit).unlink(missing_ok=True)
     for unit in (
         "/lib/systemd/system/systemd-networkd.service",
@@ -217,7 +222,10 @@ def build(log: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
         "python", python_key, lambda out: _build_python(base, out, log)
     )
     disk_key = layers.key(
-        python_key, str(_DISK_GIB), *_MASKED, *map(str, _FILES.items())
+        python_key,
+        str(_DISK_GIB),
+        *(*_MASKED, *_NOT_AT_BOOT),
+        *map(str, _FILES.items()),
     )
     disk = layers.layer(
         "disk", disk_key, lambda out: _write_disk(python, out, log)

@@ -33,10 +33,24 @@ class Monitor:
         lines = self.path.read_text().split("\n")[:-1]
         return [json.loads(line) for line in lines]
 
-    def violations(self) -> list[str]:
-        """Each time that a guest was outside its floor and its flavor."""
+    def sizes_kib(self, name: str, since_s: float) -> list[int]:
+        """What a guest had since then, by dom0's clock."""
+        return [
+            sample["guests"][name][2]  # type: ignore[index]
+            for sample in self.samples()
+            if name in sample["guests"]  # type: ignore[operator]
+            and float(str(sample["t_s"])) >= since_s
+        ]
+
+    def violations(self, since_s: float = 0.0) -> list[str]:
+        """Each time that a guest was outside its floor and its flavor.
+
+        ``since_s`` is by dom0's clock.
+        """
         found = []
         for sample in self.samples():
+            if float(str(sample["t_s"])) < since_s:
+                continue
             guests: dict[str, list[int]] = sample["guests"]  # type: ignore[assignment]
             for name, (state, most_kib, actual_kib) in guests.items():
                 least_kib = floor.floor_kib(most_kib, self._share)

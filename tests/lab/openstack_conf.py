@@ -121,7 +121,8 @@ def neutron(settings: lab_settings.Settings, home: pathlib.Path) -> Conf:
         "ml2": {
             "type_drivers": "local",
             "tenant_network_types": "local",
-            "mechanism_drivers": "",
+            # Binds every port to a switch on the host: network_driver.py.
+            "mechanism_drivers": "lab",
             "extension_drivers": "port_security",
         },
         "database": {"connection": settings.database("neutron")},
@@ -148,6 +149,12 @@ def _nova_clients(
             **user,
             "endpoint_override": settings.url("neutron", host),
         },
+        "cinder": {
+            **_user(settings, host),
+            "endpoint_template": (
+                settings.url("cinder", host) + "/v3/%(project_id)s"
+            ),
+        },
         "keystone_authtoken": _token(settings),
     }
 
@@ -163,6 +170,8 @@ def nova(settings: lab_settings.Settings, home: pathlib.Path) -> Conf:
             "use_stderr": True,
             # An emulated host under load is slow to report.
             "service_down_time": 180,
+            # There is but one host.
+            "allow_resize_to_same_host": True,
         },
         "api": {"auth_strategy": "keystone"},
         "wsgi": {"api_paste_config": home / "paste.ini"},
@@ -225,6 +234,8 @@ def compute(
             "vif_plugging_timeout": 0,
             "graceful_shutdown_timeout": 5,
             "resize_fs_using_block_device": False,
+            "allow_resize_to_same_host": True,
+            "mkisofs_cmd": "genisoimage",
             "service_down_time": 180,
         },
         # Only dom0 may use processor 0: the emulator breaks guests there
@@ -241,6 +252,7 @@ def compute(
         "vnc": {"enabled": False},
         "nova_sys_admin": {"helper_command": _PRIVSEP},
         "privsep_osbrick": {"helper_command": _PRIVSEP},
+        "vif_plug_ovs_privileged": {"helper_command": _PRIVSEP},
         "oslo_concurrency": {"lock_path": "/var/lib/nova/locks"},
         "xen_overcommit": {"mode": mode, **_FAST},
     }

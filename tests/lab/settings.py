@@ -9,7 +9,8 @@ import secrets
 from tests.lab import paths, processes
 
 SERVICES = (
-    "ssh rabbitmq epmd erlang mariadb keystone placement glance neutron nova"
+    "ssh rabbitmq epmd erlang mariadb keystone placement glance neutron nova "
+    "cinder"
 ).split()
 
 

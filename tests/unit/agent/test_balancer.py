@@ -155,11 +155,21 @@ class HandsOffTest(unittest.TestCase):
     def test_a_held_guest_is_not_touched(self) -> None:
         with self.harness.agent.hold(self.guest.uuid, "snapshot"):
             self.assert_untouched(self.harness, self.guest.uuid)
+            held = self.harness.agent.status()["held"]
+            self.assertEqual({self.guest.uuid: "snapshot"}, held)
+
+    def test_the_status_names_a_start_for_as_long_as_it_lasts(self) -> None:
+        reservation = self.harness.ask(uuid="new")
+        (start,) = self.harness.agent.status()["starts"]
+        self.assertEqual("new", start["uuid"])
+        self.harness.leases.remove(reservation)
+        self.assertEqual([], self.harness.agent.status()["starts"])
 
     def test_a_hold_ends_with_its_context(self) -> None:
         with self.harness.agent.hold(self.guest.uuid, "snapshot"):
             pass
         self.assertEqual({}, self.harness.leases.held())
+        self.assertEqual({}, self.harness.agent.status()["held"])
 
     def test_observe_moves_nothing(self) -> None:
         self.harness.conf.set_override("mode", "observe", "xen_overcommit")

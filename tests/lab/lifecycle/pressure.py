@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keeps memory moving: neighbours that need it in turn, and the subject."""
+
+import contextlib
+import itertools
+import threading
+from collections.abc import Iterator
+
+from tests.lab import guests as lab_guests
+from tests.lab import lab as lab_module
+from tests.lab import steps
+from tests.lab.lifecycle import placing
+from tests.lab.lifecycle.subject import Subject
+
+# With one guest of each kind, more than the host has.
+COUNT = 1
+NEIGHBOUR_MIB = 700
+SUBJECT_MIB = 400
+_TURN_S = 25.0
+
+
+def stir(subject: Subject) -> None:
+    """Let the subject need memory, or give back what it needed before.
+
+    Nobody waits for what the agent then does: that goes on while the
+    operation is under way.
+    """
+    if subject.status() != "ACTIVE":
+        return
+    if subject.eater:
+        subject.stop_eating()
+    else:
+        subject.eat(SUBJECT_MIB)
+
+
+@contextlib.contextmanager
+def neighbours(lab: lab_module.Lab) -> Iterator[None]:
+    """Let neighbours need memory in turn for as long as the block runs.
+
+    :raises LabError: they could not be placed.
+    """
+    guests = [
+        placing.place(lab, f"neighbour-{n}", "pv", {}) for n in range(COUNT)
+    ]
+    over = threading.Event()
+    thread = threading.Thread(target=_take_turns, args=(guests, over))
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _take_turns(guests: list[lab_guests.Guest], over: threading.Event) -> None:
+    for guest in itertools.cycle(guests):
+        try:
+            guest.eat(NEIGHBOUR_MIB, 5000)
+            over.wait(_TURN_S)
+            guest.stop_eating()
+        except lab_guests.GuestError as error:
+            steps.say(f"{guest.name} takes no turn: {error}")
+        if over.is_set():
+            return
