@@ -20,7 +20,7 @@ from tests.lab.guests import Guest, GuestError
 
 HOST_MIB = 2048
 NEED_MIB = 250
-_PATIENCE_S = {"observe": 8.0, "overcommit": 75.0}
+_PATIENCE_S = {"observe": 8.0, "overcommit": 90.0}
 _BOOTS_WITHIN_S = 300.0
 _KNOWN_WITHIN_S = 120.0
 _NEED_WITHIN_S = 120.0

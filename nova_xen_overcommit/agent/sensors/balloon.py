@@ -118,15 +118,19 @@ class BalloonSensor:
         seen = _Seen(updated, current_kib)
         ballooned_kib = 0
         if guest.deflates:
-            seen.moved = before is not None and _moved(before, seen)
+            seen.moved = before is None or _moved(before, seen)
             ballooned_kib = max(0, guest.flavor_kib - current_kib)
+        used_kib = _used_before(before) if seen.moved else None
+        if seen.moved and used_kib is None:
+            # Nothing is known of it yet but that its balloon may move.
+            return seen
         seen.sample = sample_of(
             figures,
             guest.flavor_kib,
             self._context.monotonic_s(),
             float(options.sample_max_age_s),
             ballooned_kib=ballooned_kib,
-            used_kib=_used_before(before) if seen.moved else None,
+            used_kib=used_kib,
         )
         return seen
 
