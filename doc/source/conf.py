@@ -26,8 +26,6 @@ pygments_style = "native"
 
 # A reference that leads nowhere is a warning, and a warning an error.
 nitpicky = True
-# Some pages come with what they tell of.
-suppress_warnings = ["toc.empty_glob"]
 nitpick_ignore_regex = [
     # Python's own, and other libraries': no inventory can be loaded here.
     (r"py:.*", r"(?!nova_xen_overcommit).*"),

@@ -66,9 +66,9 @@ class Outlook:
 
     ``sorted_kib`` are the sums from low to high, ``level_kib`` is where the
     sum is now, ``least_kib`` the least that a surge is reckoned with.
-    ``seen_kib`` and ``independent_kib`` are roots of the moment number ``moment``:
-    of the surges that were seen, and of those there were if each guest peaked
-    on its own.
+    ``seen_kib`` and ``independent_kib`` are roots of the moment of the order
+    ``moment``: of the surges that were seen, and of those there were if each
+    guest peaked on its own.
     """
 
     sorted_kib: Sequence[int]
