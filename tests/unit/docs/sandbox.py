@@ -29,7 +29,7 @@ _MOVED = re.compile(
     r"var/lib/nova-xen-overcommit)(?![\w.-])"
 )
 # Where pages let the agent show its metrics; here it is any free port.
-_PORT = re.compile(r"(?<!\d)(:|metrics_port = )9844\b")
+_PORT = re.compile(r"(:|metrics_port = )9844\b")
 _NOVA_CPU = "etc/nova/nova-cpu.conf"
 _SCRIPT = """#!/bin/sh
 exec {python} -c 'import sys
