@@ -168,8 +168,9 @@ def nova(settings: lab_settings.Settings, home: pathlib.Path) -> Conf:
             "host": "control",
             "state_path": home,
             "use_stderr": True,
-            # An emulated host under load is slow to report.
+            # An emulated host under load is slow to report, and to answer.
             "service_down_time": 180,
+            "rpc_response_timeout": 240,
             # There is but one host.
             "allow_resize_to_same_host": True,
         },

@@ -14,7 +14,7 @@ class TestVolumes(unittest.TestCase):
         self.volumes = volumes.Volumes()
         body = {"volume": {"name": "v", "size": 1}}
         made = self.ask("POST", "/volumes", body)
-        self.id = made["volume"]["id"]
+        self.volume_id = made["volume"]["id"]
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         """Give the answer's JSON."""
@@ -22,12 +22,12 @@ class TestVolumes(unittest.TestCase):
 
     def status(self) -> str:
         """Give the volume's status."""
-        volume = self.ask("GET", f"/volumes/{self.id}")["volume"]
+        volume = self.ask("GET", f"/volumes/{self.volume_id}")["volume"]
         return str(volume["status"])
 
     def reserve(self) -> str:
         """Reserve the volume; give the attachment."""
-        body = {"volume_uuid": self.id, "instance_uuid": "server"}
+        body = {"volume_uuid": self.volume_id, "instance_uuid": "server"}
         told = self.ask("POST", "/attachments", {"attachment": body})
         return f"/attachments/{told['attachment']['id']}"
 
@@ -40,11 +40,13 @@ class TestVolumes(unittest.TestCase):
         # Then its file is what Nova connects
         connection = told["connection_info"]
         self.assertEqual("gpfs", connection["driver_volume_type"])
-        self.assertEqual(volumes.path_of(self.id), connection["device_path"])
+        self.assertEqual(
+            volumes.path_of(self.volume_id), connection["device_path"]
+        )
         self.assertEqual("in-use", self.status())
         # When it is detached, then it is free again
         action = {"os-begin_detaching": None}
-        self.ask("POST", f"/volumes/{self.id}/action", action)
+        self.ask("POST", f"/volumes/{self.volume_id}/action", action)
         self.assertEqual("detaching", self.status())
         self.ask("DELETE", attachment)
         self.assertEqual("available", self.status())
@@ -53,7 +55,9 @@ class TestVolumes(unittest.TestCase):
         attachment = self.reserve()
         self.ask("POST", f"{attachment}/action", {"os-complete": None})
         for action in ("os-begin_detaching", "os-roll_detaching"):
-            self.ask("POST", f"/volumes/{self.id}/action", {action: None})
+            self.ask(
+                "POST", f"/volumes/{self.volume_id}/action", {action: None}
+            )
         self.assertEqual("in-use", self.status())
 
     def test_no_volume_is_given_away_twice(self) -> None:
@@ -65,7 +69,7 @@ class TestVolumes(unittest.TestCase):
     def test_one_in_use_is_not_deleted(self) -> None:
         self.reserve()
         with self.assertRaises(volumes.Refused):
-            self.ask("DELETE", f"/volumes/{self.id}")
+            self.ask("DELETE", f"/volumes/{self.volume_id}")
 
     def test_what_is_not_there(self) -> None:
         unknown = "00000000-0000-0000-0000-000000000000"
