@@ -127,7 +127,9 @@ class ComputeNodeTest(CheckTest):
         self.assertEqual("success", self.document["result"])
         self.assertEqual(1, self.document["version"])
         self.assertNotIn("Scheduler filter", checks)
-        self.assertRegex(checks["Symbols of Nova"][1], r"^all [1-9]\d+ symbols")
+        self.assertRegex(
+            checks["Symbols of Nova"][1], r"^all [1-9]\d+ symbols"
+        )
         self.assertRegex(
             checks["Versions"][1],
             r"nova_xen_overcommit .*Nova \d+.*libvirt \d+.*agent: .*oslo.serv",
