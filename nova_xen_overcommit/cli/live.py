@@ -25,7 +25,7 @@ from nova_xen_overcommit.cli.exit_codes import Code
 
 _QUIT = "qQ\x03\x04"
 _POLL_S = 0.1
-_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP)
 
 
 class _Suspended(Exception):
@@ -94,8 +94,8 @@ def watch(
     try:
         while True:
             try:
-                with _heeding_signals(), _keys(stdin) as pressed:
-                    return page.show(pressed)
+                with _heeding_signals() as heed, _keys(stdin) as pressed:
+                    return page.show(pressed, heed)
             except _Suspended:
                 # The terminal is as it was: now the shell may have it.
                 os.kill(os.getpid(), signal.SIGSTOP)
@@ -115,8 +115,10 @@ class _Page:
         self._screen = screen
         self._order = order
 
-    def show(self, pressed: Callable[[], str]) -> int:
-        """Draw whenever something is new, until a key ends it."""
+    def show(
+        self, pressed: Callable[[], str], heed: Callable[[], None]
+    ) -> int:
+        """Draw whenever something is new, until a key or signal ends it."""
         drawn: object = None
         with live.Live(
             console=self._screen, screen=True, auto_refresh=False
@@ -127,6 +129,7 @@ class _Page:
                     shown.update(self._drawn(), refresh=True)
                     drawn = now
                 key = pressed()
+                heed()
                 if key and key in _QUIT:
                     return Code.OK
                 self._order = self._order.after(key)
@@ -182,19 +185,35 @@ def _key(descriptor: int) -> str:
 
 
 @contextlib.contextmanager
-def _heeding_signals() -> Iterator[None]:
-    """Let signals that would end or stop the process leave the table first."""
+def _heeding_signals() -> Iterator[Callable[[], None]]:
+    """Let signals that would end or stop the process leave the table first.
+
+    They are only noted when they come, and heeded when the function that is
+    given is called: what is raised wherever the process just is may be lost
+    there, in a finalizer for example.
+    """
+    came: list[int] = []
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        came.append(number)
+
+    def heed() -> None:
+        if came:
+            _leave(came.pop(0))
+
     before = {number: signal.getsignal(number) for number in _SIGNALS}
     for number in _SIGNALS:
-        signal.signal(number, _leave)
+        signal.signal(number, note)
     try:
-        yield
+        yield heed
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-def _leave(number: int, _frame: FrameType | None) -> NoReturn:
+def _leave(number: int) -> NoReturn:
     if number == signal.SIGTSTP:
         raise _Suspended
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
     raise SystemExit(128 + number)
