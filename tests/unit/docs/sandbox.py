@@ -71,14 +71,16 @@ class Sandbox:
                 raise AssertionError(f"no agent: {log_text}")
             time.sleep(0.2)
 
-    @staticmethod
-    def _settled(desk: client.AgentClient) -> bool:
+    def _settled(self, desk: client.AgentClient) -> bool:
         try:
             found = desk.report()
         except exception.OvercommitError:
             return False
-        # It has seen all guests speak, and a step of history is begun.
-        return found.guests == 3 and 0 < found.demand_mib < 3000
+        # It has seen all guests speak, and has kept what they need.
+        if found.guests != 3 or not 0 < found.demand_mib < 3000:
+            return False
+        past = self.path / "var/lib/nova-xen-overcommit/history"
+        return any(past.glob("*.history"))
 
     def close(self) -> None:
         """End the agent and remove the directory."""
