@@ -43,6 +43,8 @@ class Judge:
         self._counted = 0
         self._present: set[int] = set()
         self._spendable_kib = 0
+        self._taken_back_kib = 0
+        self._growth_kib = 0
         self._before_kib = 0
         self._waiting: list[Claim] = []
         self.broken: list[Violation] = []
@@ -68,6 +70,7 @@ class Judge:
     def asks(self, guest: SimulatedGuest, target_kib: int) -> None:
         call = self._call(guest, target_kib)
         self._before_kib = call.before_kib
+        self._growth_kib = self._ledger.growth_kib(guest, most=True)
         self.calls += 1
         for check in calls.OF_CALLS:
             text = check(call)
@@ -84,6 +87,8 @@ class Judge:
         # Without an answer either may come true.
         asked_kib = target_kib if sure else max(target_kib, call.before_kib)
         ledger.ask(guest, known, asked_kib)
+        growth_kib = ledger.growth_kib(guest, most=True)
+        self._taken_back_kib += max(0, self._growth_kib - growth_kib)
         if call.gives:
             known.given_s = ledger.now_s
             known.given_from_kib = call.before_kib
@@ -126,6 +131,7 @@ class Judge:
         self._ledger.look()
         self._present = set(self._ledger.records)
         self._spendable_kib = self._ledger.spendable_kib(surely=True)
+        self._taken_back_kib = 0
         self._waiting = [
             claim
             for claim in self._ledger.claims
@@ -150,9 +156,7 @@ class Judge:
             != {guest.domain_id for guest in self._ledger.guests},
             escaped=escaped,
             counted=counted.passes - self._counted,
-            spendable_kib=min(
-                self._spendable_kib, self._ledger.spendable_kib(surely=True)
-            ),
+            spendable_kib=min(self._spendable_kib, self._left_kib()),
             granted=[claim for claim in self._waiting if claim.granted_kib],
         )
         for check in passes.OF_PASSES:
@@ -164,6 +168,11 @@ class Judge:
             self._ledger.rob()
         self._counted = counted.passes
         self._report = done.report
+
+    def _left_kib(self) -> int:
+        """Give what could still be granted of what the pass began with."""
+        now_kib = self._ledger.spendable_kib(surely=True)
+        return now_kib - self._taken_back_kib
 
 
 def _report(agent: Agent) -> Mapping[str, Any] | None:

@@ -30,9 +30,9 @@ class Pass:
     whether hypervisor or sensor were out of order in it, ``stirred``
     whether guests vanished in its midst, ``escaped`` what left the loop,
     ``counted`` by how many its heartbeat went on. ``spendable_kib`` is what
-    could be granted before it and after: what a pass takes back from a guest
-    that didn't have it yet is for the next one. ``granted`` are the starts
-    that were told yes.
+    is left of what could be granted before it: what a pass takes back from a
+    guest that didn't have it yet is for the next one. ``granted`` are the
+    starts that were told yes.
     """
 
     ledger: Ledger
