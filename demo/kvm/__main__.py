@@ -73,12 +73,12 @@ class Demo:
             **demo_agent.IN_A_HURRY
             | {
                 "connection_uri": host.uri,
-                # A small host: a sixteenth of a flavor, not a quarter. What
-                # a newcomer may need is kept free beside it.
-                "reserve_mib": 32,
+                # A small host: an eighth of a flavor, not a quarter.
+                "reserve_mib": 64,
                 # Real guests boot one after another within minutes: all of
-                # them a surge to the default, that lasts for a week.
-                "predictor": "recent_max",
+                # them a surge to the default, that lasts for a week. These
+                # rest after that, which a predictor without margin sees.
+                "predictor": "n_sigma",
                 "host_reserved_mib": total_kib // KIB - play.HOST_MIB,
                 "guests_cgroup": limit.path if limit else "",
             },
