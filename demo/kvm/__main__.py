@@ -46,9 +46,9 @@ class Demo:
         :raises RuntimeError: something did not work at all.
         """
         guest = images.build(self._out / "packages.log")
-        limit = memory_limit.MemoryLimit.make(play.HOST_MIB)
+        limit = memory_limit.MemoryLimit.make(play.LIMIT_MIB)
         self.say(
-            f"{play.HOST_MIB} MiB for guests and their QEMU, "
+            f"{play.HOST_MIB} MiB for guests, {play.QEMU_MIB} for their QEMU, "
             + (f"held to that by {limit.path}" if limit else "by reckoning")
         )
         with contextlib.ExitStack() as stack_:
@@ -73,13 +73,10 @@ class Demo:
             **demo_agent.IN_A_HURRY
             | {
                 "connection_uri": host.uri,
-                # A small host: an eighth of a flavor, not a quarter.
-                "reserve_mib": 64,
                 # Real guests boot one after another within minutes: all of
-                # them a surge to the default, that lasts for a week. These
-                # rest after that, which a predictor without margin sees.
-                "predictor": "n_sigma",
-                "host_reserved_mib": total_kib // KIB - play.HOST_MIB,
+                # them a surge to the default, that lasts for a week.
+                "predictor": "recent_max",
+                "host_reserved_mib": total_kib // KIB - play.LIMIT_MIB,
                 "guests_cgroup": limit.path if limit else "",
             },
         )
@@ -90,7 +87,7 @@ class Demo:
             self._scratch / "agent.sock",
             connection.getHostname(),
             # Nova asks libvirt for the node, not for its statistics.
-            connection.getInfo()[1] - play.HOST_MIB,
+            connection.getInfo()[1] - play.LIMIT_MIB,
             self._scratch / "instances",
             guest,
         )
