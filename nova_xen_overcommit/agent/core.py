@@ -9,7 +9,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from nova_xen_overcommit.agent import (
     protocol,
     reporting,
 )
+from nova_xen_overcommit.agent.guests import TrackedGuest
 from nova_xen_overcommit.agent.protocol import StartRequest
 from nova_xen_overcommit.agent.reservations import Leases, Reservation
 from nova_xen_overcommit.agent.settings import Settings
@@ -80,8 +81,8 @@ class Agent:
         self._leases = leases
         self._clock = clock
         self._lock = threading.Lock()
-        self._report: report.HostReport | None = None
-        self._host: HostStatus | None = None
+        # What the last pass that succeeded left behind.
+        self._scene: picture.Scene | None = None
         self._camera = picture.Camera()
         self.followers: list[Follower] = []
         self._passes = 0
@@ -149,12 +150,14 @@ class Agent:
             now_s=self._clock.monotonic_s(),
             wall_s=self._clock.wall_s(),
         )
-        host = self._describe(result, made, settings)
+        scene = picture.Scene(
+            self._describe(result, made, settings),
+            list(self._balancer.guests.values()),
+            settings.warm_up_s,
+        )
         with self._lock:
-            self._report, self._host = made, host
+            self._scene = scene
             self._passed_s = self._clock.monotonic_s()
-        guests = list(self._balancer.guests.values())
-        scene = picture.Scene(host, guests, settings.warm_up_s)
         return scene, result.unfinished
 
     def _describe(
@@ -210,24 +213,25 @@ class Agent:
         """Let guests in need wake the agent while the context lasts."""
         return news.listening(self._sources)
 
-    def _made(self) -> report.HostReport:
+    def _last(self) -> picture.Scene:
         with self._lock:
-            made = self._report
-        if made is None:
+            scene = self._scene
+        if scene is None:
             raise exception.AgentRefused(
                 f"no report yet: {self._complaint or 'starting'}"
             )
-        return made
+        return scene
 
     def report(self) -> dict[str, Any]:
         """Give the newest report, and who is uncooperative, to be sent.
 
         :raises AgentRefused: no pass has succeeded yet.
         """
-        told = self._made().to_dict()
+        scene = self._last()
+        told = scene.host.report.to_dict()
         told[protocol.UNCOOPERATIVE_GUESTS] = [
             {"uuid": guest.domain.uuid, "name": guest.domain.name}
-            for guest in self._balancer.guests.values()
+            for guest in scene.guests
             if guest.progress.status is Status.UNCOOPERATIVE
         ]
         with self._lock:
@@ -284,13 +288,13 @@ class Agent:
         :raises AgentRefused: no pass has succeeded yet.
         :raises UnknownGuest: no running guest has this name or UUID.
         """
-        self._made()
+        scene = self._last()
         settings = Settings.of(self._conf)
         now_s = self._clock.monotonic_s()
         guests = list(self._balancer.guests.values())
         if not guest:
             return {
-                "host": self._explain_host(now_s),
+                "host": self._explain_host(scene.host, guests, now_s),
                 "guests": [
                     explain.brief(one, settings, now_s) for one in guests
                 ],
@@ -302,17 +306,14 @@ class Agent:
             )
         return explain.full(found, settings, now_s)
 
-    def _explain_host(self, now_s: float) -> dict[str, Any]:
-        with self._lock:
-            host = self._host
-        told = {} if host is None else host.to_dict()
+    def _explain_host(
+        self, host: HostStatus, guests: Iterable[TrackedGuest], now_s: float
+    ) -> dict[str, Any]:
         return (
-            told
+            host.to_dict()
             | self.passes().to_dict()
             | {
-                "left_kib": sum(
-                    guest.left_kib for guest in self._balancer.guests.values()
-                ),
+                "left_kib": sum(guest.left_kib for guest in guests),
                 "starts": [
                     explain.start(reservation, now_s)
                     for reservation in self._leases.reservations()

@@ -224,6 +224,12 @@ class UncooperativeTest(unittest.TestCase):
     def test_it_is_named_and_counted(self) -> None:
         self.squeeze()
         self.assertEqual(1, self.harness.agent.report()["uncooperative"])
+        # And is named, though a pass under way may look at guests anew
+        self.harness.balancer.guests.clear()
+        named = self.harness.agent.report()["uncooperative_guests"]
+        self.assertEqual(
+            [self.guest.uuid], [one["uuid"] for one in named], named
+        )
 
     def test_it_keeps_what_it_has(self) -> None:
         self.squeeze()
