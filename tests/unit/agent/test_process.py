@@ -14,6 +14,7 @@ from nova_xen_overcommit import exception, report
 from nova_xen_overcommit.agent import client
 from nova_xen_overcommit.agent.history import files
 from nova_xen_overcommit.agent.history.records import GuestStep, HostStep
+from tests.unit.agent import idle_guest
 
 PATIENCE_S = 30
 # The one of test:///default.
@@ -30,17 +31,6 @@ heartbeat_file = {directory}/heartbeat
 history_dir = {directory}/history
 {extra}
 """
-SCENARIO = """
-kernel_mib = 24
-least_free_mib = 8
-swap_mib_s = 150
-
-[[use]]
-name = "idle"
-boot_mib = 100
-boot_s = 1
-idle_mib = 60
-"""
 
 
 class ProcessTest(unittest.TestCase):
@@ -48,7 +38,7 @@ class ProcessTest(unittest.TestCase):
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)
         self.directory = Path(directory.name)
-        (self.directory / "scenario.toml").write_text(SCENARIO)
+        (self.directory / "scenario.toml").write_text(idle_guest.SCENARIO)
         self.client = client.AgentClient(f"{directory.name}/agent.sock", 5)
 
     def configure(self, mode: str = "balance", extra: str = "") -> Path:

@@ -10,6 +10,8 @@ import tempfile
 import unittest
 from pathlib import Path
 
+from tests.unit.agent import idle_guest
+
 ROOT = Path(__file__).resolve().parents[3]
 UNITS = ROOT / "etc" / "systemd"
 AGENT = "nova-xen-overcommit-agent"
@@ -93,17 +95,6 @@ connection_uri = test:///default
 sensors = simulated
 simulated_scenario = {work}/scenario.toml
 heartbeat_file = /run/nova-xen-overcommit/heartbeat
-"""
-SCENARIO = """
-kernel_mib = 24
-least_free_mib = 8
-swap_mib_s = 150
-
-[[use]]
-name = "idle"
-boot_mib = 100
-boot_s = 1
-idle_mib = 60
 """
 # What an operator does to the unit; each line of its output is NAME=VALUE.
 STORY = """
@@ -211,7 +202,7 @@ class RunTest(unittest.TestCase):
             )
         )
         (self.work / "nova.conf").write_text(CONF.format(work=self.work))
-        (self.work / "scenario.toml").write_text(SCENARIO)
+        (self.work / "scenario.toml").write_text(idle_guest.SCENARIO)
         (self.work / "story.sh").write_text(STORY)
         unit = "[Unit]\nDefaultDependencies=no\n"
         (self.units / "story.target").write_text(

@@ -5,6 +5,7 @@ import os
 import resource
 import threading
 import time
+from pathlib import Path
 
 from nova_xen_overcommit.agent import build
 from nova_xen_overcommit.agent.history import DemandHistory
@@ -14,7 +15,7 @@ from tests.simulator import MIB
 from tests.simulator.production import configured
 from tests.unit.agent.harness import Harness
 from tests.unit.agent.history.stored import DAY, FILE, StoredTest, step
-from tests.unit.agent.test_process import SCENARIO
+from tests.unit.agent.idle_guest import SCENARIO
 
 PATIENCE_S = 20.0
 WEEK_S = 7 * 86400
@@ -101,8 +102,13 @@ class BadDiskTest(KeeperTest):
         )
         harness.agent._reporter._history = history
         self.addCleanup(history.close)
-        harness.run(11)
-        self.until(lambda: list(self.path.glob("*.history")), "writing")
+        # Passes may be over before the history is read
+
+        def written() -> list[Path]:
+            harness.run(1)
+            return list(self.path.glob("*.history"))
+
+        self.until(written, "writing")
 
         with self.assertLogs("nova_xen_overcommit", "WARNING") as logs:
             # When no file may grow any more, for many steps
