@@ -31,6 +31,18 @@ class LiveTest(ServedTest):
         self.addCleanup(terminal.close)
         return terminal
 
+    def await_page(self, terminal: Terminal, wanted: str, since: int) -> str:
+        """Give the first whole page with ``wanted``.
+
+        What is drawn before a key is heeded is still the page before.
+        """
+        terminal.await_text(wanted, since)
+        whole = terminal.text(since).index(wanted)
+        while "q quit" not in terminal.text(since)[whole:]:
+            self.assertIsNone(terminal.process.poll())
+        pages = terminal.text(since).split("q quit")
+        return next(page for page in pages if wanted in page)
+
     def assert_left_clean(self, terminal: Terminal) -> None:
         self.assertEqual(terminal.before, terminal.modes())
         self.assertEqual(1, terminal.raw.count(ENTERED))
@@ -101,8 +113,7 @@ class LiveTest(ServedTest):
         self.assertLess(text.index("web-1"), text.index("app-2"))
         before = len(terminal.raw)
         terminal.press("r")
-        terminal.await_text("by demand, reversed", since=before)
-        text = terminal.text(before)
+        text = self.await_page(terminal, "by demand, reversed", before)
         self.assertLess(text.index("app-2"), text.index("web-1"))
         terminal.press("rs")
         terminal.await_text("by idle ", since=before)
@@ -120,10 +131,10 @@ class LiveTest(ServedTest):
         # When the terminal grows it shows more, without a key
         before = len(terminal.raw)
         terminal.resize(120, 60)
-        terminal.await_text("web-1", since=before)
+        text = self.await_page(terminal, "web-1", before)
         terminal.press("q")
         self.assertEqual(0, terminal.ended())
-        self.assertNotIn("more guests", terminal.text(before))
+        self.assertNotIn("more guests", text)
 
     def test_an_agent_that_goes_is_told_and_waited_for(self) -> None:
         terminal = self.open()
