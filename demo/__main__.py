@@ -4,14 +4,13 @@
 # Nova first: it selects the concurrency backend.
 from demo import stack  # isort: skip
 
-import json
 import logging
 import shutil
 import sys
 import tempfile
 from pathlib import Path
 
-from demo import agent, host, play, plot, rules
+from demo import agent, ending, host, play, plot, rules
 from demo.show import Show
 from demo.watch import Watch
 from nova_xen_overcommit.agent import client
@@ -118,26 +117,11 @@ def main() -> int:
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="overcommit-demo-") as scratch:
         demo = Demo(out, Path(scratch))
-        try:
-            demo.run()
-        except RuntimeError as error:
-            sys.stderr.write(
-                f"{error}\nThe demo failed; see {out / 'demo.log'}\n"
-            )
-            return 1
-        except KeyboardInterrupt:
-            return 130
+        code = ending.of(demo.run, out / "demo.log")
     outcome = demo.outcome
-    if outcome is None:
-        return 1
-    sys.stdout.write(f"RESULT {json.dumps(outcome.result())}\n")
-    good = (
-        outcome.placed_with > outcome.placed_without
-        and outcome.need_met_s is not None
-        and not outcome.violations
-        and not outcome.lost
-    )
-    return 0 if good else 1
+    if code or outcome is None:
+        return code or 1
+    return ending.tell(outcome, outcome.placed_without + 1)
 
 
 if __name__ == "__main__":

@@ -56,6 +56,15 @@ class Outcome:
         del values["marks"]
         return values
 
+    def good(self, least: int) -> bool:
+        """Tell whether ``least`` were placed, and all are well."""
+        return (
+            self.placed_with >= least
+            and self.need_met_s is not None
+            and not self.violations
+            and not self.lost
+        )
+
 
 def perform(stage: Stage) -> Outcome:
     """Play all three acts."""

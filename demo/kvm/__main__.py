@@ -4,7 +4,6 @@
 from demo import stack  # isort: skip - Nova selects its backend first
 
 import contextlib
-import json
 import logging
 import sys
 import tempfile
@@ -14,6 +13,7 @@ from pathlib import Path
 import libvirt
 
 from demo import agent as demo_agent
+from demo import ending
 from demo.kvm import play
 from demo.kvm.stack import KvmStack, Where
 from demo.kvm.watch import KIB, Watch
@@ -144,24 +144,11 @@ def main() -> int:
         return 2
     with tempfile.TemporaryDirectory(prefix="overcommit-kvm-") as scratch:
         demo = Demo(out, Path(scratch))
-        try:
-            demo.run()
-        except RuntimeError as error:
-            sys.stderr.write(f"{error}\nThe demo failed; see {out}\n")
-            return 1
-        except KeyboardInterrupt:
-            return 130
+        code = ending.of(demo.run, out)
     outcome = demo.outcome
-    if outcome is None:
-        return 1
-    sys.stdout.write(f"RESULT {json.dumps(outcome.result())}\n")
-    good = (
-        outcome.placed_with >= 2 * outcome.placed_without
-        and outcome.need_met_s is not None
-        and not outcome.violations
-        and not outcome.lost
-    )
-    return 0 if good else 1
+    if code or outcome is None:
+        return code or 1
+    return ending.tell(outcome, 2 * outcome.placed_without)
 
 
 if __name__ == "__main__":
