@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long the host's own processes wait for memory (PSI)."""
+"""How long processes wait for memory (PSI): of the host, or of a group."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 
 FILE = Path("/proc/pressure/memory")
@@ -18,14 +19,23 @@ class Pressure:
 def read(path: Path = FILE) -> Pressure | None:
     """Read what the kernel counts; None where it doesn't."""
     try:
-        rows = dict(
-            line.split(" ", 1) for line in path.read_text().splitlines()
+        rows = figures(path)
+        return Pressure(
+            some_avg10_percent=float(rows["some"]["avg10"]),
+            full_avg10_percent=float(rows["full"]["avg10"]),
         )
-        return Pressure(_average(rows["some"]), _average(rows["full"]))
     except (OSError, KeyError, ValueError):
         return None
 
 
-def _average(row: str) -> float:
-    figures = dict(field.split("=", 1) for field in row.split())
-    return float(figures["avg10"])
+def figures(path: Path) -> Mapping[str, Mapping[str, str]]:
+    """Give all figures of a file, by row (``some``, ``full``) and name.
+
+    :raises OSError: there is no such file, or it can't be read.
+    :raises ValueError: it isn't one of PSI.
+    """
+    found = {}
+    for line in path.read_text().splitlines():
+        row, *fields = line.split()
+        found[row] = dict(field.split("=", 1) for field in fields)
+    return found

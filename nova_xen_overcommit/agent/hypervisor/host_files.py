@@ -13,6 +13,8 @@ import pathlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 
+from nova_xen_overcommit.agent import pressure
+
 _BYTES_PER_KIB = 1024
 _US_PER_S = 1_000_000
 # Version 1 writes this for a group without a limit, rounded to its pages.
@@ -107,10 +109,8 @@ class HostFiles:
     def _stalled_us(self) -> Iterator[int]:
         groups = [group / _PRESSURE for group in self._groups]
         for path in (*groups, self._proc / "pressure/memory"):
-            with contextlib.suppress(OSError, ValueError, StopIteration):
-                lines = path.read_text().splitlines()
-                some = next(x for x in lines if x.startswith("some "))
-                yield int(some.rpartition("total=")[2])
+            with contextlib.suppress(OSError, ValueError, KeyError):
+                yield int(pressure.figures(path)["some"]["total"])
 
 
 # By version: files of limit and use, and what memory.stat calls file pages.
