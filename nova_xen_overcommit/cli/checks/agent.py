@@ -6,6 +6,7 @@ import pwd
 import stat
 from collections.abc import Sequence
 
+from nova_xen_overcommit.cli.checks import site as sites
 from nova_xen_overcommit.cli.checks.site import Site
 from nova_xen_overcommit.cli.checks.verdicts import (
     Result,
@@ -16,7 +17,6 @@ from nova_xen_overcommit.cli.checks.verdicts import (
 )
 
 _UNIT = "nova-xen-overcommit-agent.service"
-_NO_AGENT = "the agent doesn't answer"
 # A pass may take seconds where libvirt is slow.
 _LATE_S = 15.0
 
@@ -45,7 +45,7 @@ def reachable(site: Site) -> Result:
 def heartbeat(site: Site) -> Result:
     """See that passes come, and succeed."""
     if site.agent is None:
-        return not_judged(_NO_AGENT)
+        return not_judged(sites.NO_AGENT)
     passes = site.agent["agent"]
     ended_s, good_s = passes["heartbeat_age_s"], passes["pass_ago_s"]
     tick_s = site.conf.xen_overcommit.tick_interval_s if site.conf else 0
@@ -68,7 +68,7 @@ def sensors(site: Site) -> Result:
     """See that guests' figures can be read."""
     told = site.agent and site.agent["host"]
     if not told:
-        return not_judged(_NO_AGENT)
+        return not_judged(sites.NO_AGENT)
     failing = told["failing_sensors"]
     if failing:
         return warning(

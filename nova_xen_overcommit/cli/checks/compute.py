@@ -12,8 +12,6 @@ from nova_xen_overcommit.cli.checks.verdicts import (
 )
 
 DRIVER = "xen_overcommit.XenOvercommitDriver"
-_NO_CONF = "no configuration was read"
-_NO_AGENT = "the agent doesn't answer"
 _KIB_PER_MIB = 1024
 # Less than this is no room to grow.
 _SLACK_KIB = 16 * 1024
@@ -25,7 +23,7 @@ _EMBEDDED = "test"
 def driver(site: Site) -> Result:
     """See that nova-compute uses our driver."""
     if site.conf is None:
-        return not_judged(_NO_CONF)
+        return not_judged(sites.NO_CONF)
     found = site.conf.compute_driver
     if found == DRIVER:
         return fine(f"compute_driver = {DRIVER}")
@@ -40,7 +38,7 @@ def driver(site: Site) -> Result:
 def ram_ratio(site: Site) -> Result:
     """See that no constant bounds what the agent promises."""
     if site.conf is None:
-        return not_judged(_NO_CONF)
+        return not_judged(sites.NO_CONF)
     ratio = site.conf.ram_allocation_ratio
     if not ratio:
         return fine("ram_allocation_ratio is not set")
@@ -54,10 +52,10 @@ def ram_ratio(site: Site) -> Result:
 def reserved_memory(site: Site) -> Result:
     """See that Nova reserves no more for the host than the agent does."""
     if site.conf is None:
-        return not_judged(_NO_CONF)
+        return not_judged(sites.NO_CONF)
     told = site.agent and site.agent["host"]
     if not told:
-        return not_judged(_NO_AGENT)
+        return not_judged(sites.NO_AGENT)
     reserved_mib = site.conf.reserved_host_memory_mb
     kept_mib = told["physical_mib"] - told["usable_mib"]
     text = (
@@ -77,7 +75,7 @@ def reserved_memory(site: Site) -> Result:
 def mode(site: Site) -> Result:
     """See that driver and agent go equally far."""
     if site.conf is None:
-        return not_judged(_NO_CONF)
+        return not_judged(sites.NO_CONF)
     configured = site.conf.xen_overcommit.mode
     if site.agent is None:
         if configured == "observe":
@@ -103,7 +101,7 @@ def mode(site: Site) -> Result:
 def connection(site: Site) -> Result:
     """See that Nova and the agent speak of the same hypervisor."""
     if site.conf is None:
-        return not_judged(_NO_CONF)
+        return not_judged(sites.NO_CONF)
     ours = site.conf.xen_overcommit.connection_uri
     kind = site.conf.libvirt.virt_type
     novas = site.conf.libvirt.connection_uri
@@ -132,7 +130,7 @@ def connection(site: Site) -> Result:
 def balloon_statistics(site: Site) -> Result:
     """See that QEMU's guests are asked for their figures."""
     if site.conf is None:
-        return not_judged(_NO_CONF)
+        return not_judged(sites.NO_CONF)
     if site.conf.libvirt.virt_type not in ("kvm", "qemu"):
         return fine("only QEMU has balloon statistics")
     period_s = site.conf.libvirt.mem_stats_period_seconds
@@ -160,7 +158,7 @@ def hypervisor(site: Site) -> Result:
     if site.hypervisor_fault == sites.NO_LIBVIRT:
         return not_judged(site.hypervisor_fault)
     if not site.hypervisor_fault:
-        return not_judged(_NO_CONF)
+        return not_judged(sites.NO_CONF)
     return failure(
         site.hypervisor_fault,
         "See that libvirtd runs, that [xen_overcommit] connection_uri is "

@@ -26,7 +26,6 @@ _WEIGHERS = f"{PACKAGE}.scheduler.weights"
 _VALIDATORS = "nova.api.extra_spec_validators"
 # How often nova-compute reports where update_resources_interval is 0.
 _REPORT_EACH_S = 60
-_NO_CONF = "no configuration was read"
 
 
 def versions(site: Site) -> Result:
@@ -84,7 +83,7 @@ def configuration(site: Site) -> Result:
 def filters(site: Site) -> Result:
     """See that nova-scheduler has our filter."""
     if site.conf is None:
-        return not_judged(_NO_CONF)
+        return not_judged(sites.NO_CONF)
     scheduler = site.conf.filter_scheduler
     ours = {_FILTERS, f"{_FILTERS}.{_FILTER}"}
     if _FILTER not in scheduler.enabled_filters:
@@ -111,7 +110,7 @@ def filters(site: Site) -> Result:
 def weigher(site: Site) -> Result:
     """See that nova-scheduler has our weigher."""
     if site.conf is None:
-        return not_judged(_NO_CONF)
+        return not_judged(sites.NO_CONF)
     classes = site.conf.filter_scheduler.weight_classes
     if any(name.startswith(_WEIGHERS) for name in classes):
         return fine("XenOvercommitWeigher is among weight_classes")
@@ -139,7 +138,7 @@ def extra_specs(site: Site) -> Result:
 def report_age(site: Site) -> Result:
     """See that reports are not too old before the next one comes."""
     if site.conf is None:
-        return not_judged(_NO_CONF)
+        return not_judged(sites.NO_CONF)
     each_s = site.conf.update_resources_interval or _REPORT_EACH_S
     most_s = site.conf.xen_overcommit.report_max_age_s
     text = f"nova-compute reports each {each_s} s, believed for {most_s} s"

@@ -171,6 +171,8 @@ def _hypervisor(conf: cfg.ConfigOpts) -> tuple[Any, str]:
 
 
 NO_FILE = "no configuration file was found"
+NO_CONF = "no configuration was read"
+NO_AGENT = "the agent doesn't answer"
 NO_LIBVIRT = "libvirt-python is not installed"
 
 
