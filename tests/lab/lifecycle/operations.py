@@ -87,13 +87,15 @@ def resume(subject: Subject) -> None:
 
 
 def reboot_soft(subject: Subject) -> None:
-    subject.ask("reboot", {"type": "SOFT"})
-    subject.check(same_boot=False)
-    subject.expect_mark()
+    _reboot(subject, "SOFT")
 
 
 def reboot_hard(subject: Subject) -> None:
-    subject.ask("reboot", {"type": "HARD"})
+    _reboot(subject, "HARD")
+
+
+def _reboot(subject: Subject, how: str) -> None:
+    subject.ask("reboot", {"type": how})
     subject.check(same_boot=False)
     subject.expect_mark()
 
