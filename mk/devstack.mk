@@ -10,6 +10,7 @@ devstack-check: ## Run the DevStack plugin in DEVSTACK_DIR's stack.sh, fenced
 		echo "    make devstack-check DEVSTACK_DIR=devstack"; \
 		exit 2; } >&2
 	@$(MAKE) --no-print-directory venv
+	@tools/install-packages.sh devstack
 	@# tox has the last word else, and that is the result's.
 	@$(TOX) run -q -e devstack --notest
 	@.tox/devstack/bin/python -m tests.devstack \

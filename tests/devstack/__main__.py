@@ -22,6 +22,8 @@ from tests.devstack import checks, fence, scenarios, sources
 
 PASS = "pass"
 _DEVSTACK = "/opt/stack/devstack"
+# With another awk, DevStack drops what local.conf wants in nova.conf.
+_TOOLS = ("gawk", "git", "unshare", "setpriv")
 _NOT_GIVEN = """\
 DEVSTACK_DIR must name a checkout of DevStack:
     git clone https://opendev.org/openstack/devstack
@@ -123,7 +125,7 @@ def _missing(devstack: str | None) -> str:
     """Say what is missing to begin."""
     if not devstack or not pathlib.Path(devstack, "stack.sh").is_file():
         return _NOT_GIVEN
-    tools = [x for x in ("git", "unshare", "setpriv") if not shutil.which(x)]
+    tools = [x for x in _TOOLS if not shutil.which(x)]
     # DevStack's clouds.yaml is written by the machine's own interpreter.
     yaml = subprocess.run(
         ["/usr/bin/python3", "-c", "import yaml"],

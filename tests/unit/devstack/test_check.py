@@ -62,3 +62,19 @@ class UsageTestCase(unittest.TestCase):
                 code = check.main([*given, "--logs", logs])
                 self.assertEqual(2, code)
                 self.assertIn("DEVSTACK_DIR must name", stderr.getvalue())
+
+    def test_what_is_not_installed_is_named(self) -> None:
+        # Given a checkout, and a machine with nothing but git
+        with (
+            tempfile.TemporaryDirectory() as name,
+            mock.patch.object(
+                check.shutil, "which", {"git": "/usr/bin/git"}.get
+            ),
+            contextlib.redirect_stderr(io.StringIO()) as stderr,
+        ):
+            pathlib.Path(name, "stack.sh").touch()
+            code = check.main(["--devstack", name, "--logs", name])
+
+        # Then it says what else is needed
+        self.assertEqual(2, code)
+        self.assertIn("not installed: gawk, unshare, setpriv", stderr.getvalue())
