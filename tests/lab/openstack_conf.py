@@ -238,6 +238,7 @@ def compute(
             "allow_resize_to_same_host": True,
             "mkisofs_cmd": "genisoimage",
             "service_down_time": 180,
+            "rpc_response_timeout": 240,
         },
         # Only dom0 may use processor 0: the emulator breaks guests there
         # (README.rst, "HVM and PVH").

@@ -213,7 +213,7 @@ def _require_success(
 
 
 def wait_for(
-    what: str, ready: Callable[[], bool], timeout_s: float = 120
+    what: str, ready: Callable[[], bool], timeout_s: float = 300
 ) -> None:
     """Wait for it.
 
