@@ -53,7 +53,10 @@ def make_agent(
     clock = clock or core.Clock()
     hypervisor = _hypervisor(options, open_connection)
     context = SensorContext(
-        conf, hypervisor.connection, hypervisor.kind, clock.monotonic_s
+        conf,
+        lambda: hypervisor.connection,
+        hypervisor.kind,
+        clock.monotonic_s,
     )
     sensors = load_sensors(options.sensors, context)
     leases = Leases()

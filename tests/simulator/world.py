@@ -93,7 +93,9 @@ class World:
         clock = self.host.clock
         self.leases = Leases()
         self.store.forget_reader()
-        context = SensorContext(self.conf, None, "xen", clock.monotonic_s)
+        context = SensorContext(
+            self.conf, lambda: None, "xen", clock.monotonic_s
+        )
         # It takes whatever reads as the real connection does.
         sensor = XenstoreSensor(context, self.store)  # type: ignore[arg-type]
         self.balancer = balancer.Balancer(

@@ -18,16 +18,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nova_xen_overcommit import exception
+from nova_xen_overcommit.agent.hypervisor import patience
+from nova_xen_overcommit.agent.hypervisor.base import Unanswered
 from nova_xen_overcommit.agent.sensors.base import (
     GuestRef,
     SensorContext,
     SensorUnsuitable,
 )
+from nova_xen_overcommit.policy.refusals import NO_REFUSALS, Refusals
 from nova_xen_overcommit.policy.sample import MemorySample
 
 LOG = logging.getLogger(__name__)
 
 _PERIOD_S = 1
+# No sensor may take longer, whatever a guest is busy with.
+_PATIENCE_S = 1.0
 _STATS_BALLOON = 1 << 2  # VIR_DOMAIN_STATS_BALLOON
 # VIR_CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE and _NOWAIT: a guest that is busy
 # with something else must not make all others wait.
@@ -38,6 +43,8 @@ _PREFIX = "balloon."
 _RESTS_WITHIN_KIB = 4 * 1024
 # What only a guest can have said.
 _SAID = ("last-update", "available", "unused", "usable")
+# A guest's UUID and the number of its domain: another with each start.
+_Key = tuple[str, int]
 
 
 class BalloonSensor:
@@ -49,35 +56,55 @@ class BalloonSensor:
         if context.hypervisor_type != "qemu":
             raise SensorUnsuitable("only QEMU has virtio-balloon statistics")
         self._context = context
-        self._asked: set[tuple[str, int]] = set()
-        self._seen: dict[tuple[str, int], _Seen] = {}
+        self._patience = patience.Patience(_PATIENCE_S)
+        self._connection: Any = None
+        self._asked: set[_Key] = set()
+        self._refusals: dict[_Key, Refusals] = {}
+        self._seen: dict[_Key, _Seen] = {}
         self.heard: frozenset[str] = frozenset()
 
     def read(self, guests: Sequence[GuestRef]) -> Mapping[str, MemorySample]:
         """Give the newest believable sample by guest UUID."""
-        refs = {guest.uuid: guest for guest in guests}
-        keys = {(guest.uuid, guest.domain_id) for guest in guests}
-        self._seen = {k: s for k, s in self._seen.items() if k in keys}
-        self._asked &= keys
+        self._remember_only({(one.uuid, one.domain_id) for one in guests})
+        connection = self._connected()
         try:
-            rows = self._context.connection.getAllDomainStats(
-                _STATS_BALLOON, _FLAGS
+            rows = self._patience.call(
+                "the statistics of balloons",
+                lambda: connection.getAllDomainStats(_STATS_BALLOON, _FLAGS),
             )
-            return self._samples(rows, refs)
+            return self._samples(rows, {one.uuid: one for one in guests})
         except exception.OvercommitError:
             raise
         except Exception as error:
             raise exception.HypervisorError(str(error)) from error
 
+    def _remember_only(self, keys: set[_Key]) -> None:
+        self._seen = {k: s for k, s in self._seen.items() if k in keys}
+        self._refusals = {
+            k: r for k, r in self._refusals.items() if k in keys
+        }
+        self._asked &= keys
+
+    def _connected(self) -> Any:
+        """Give the connection; what an earlier libvirtd did may be undone."""
+        connection = self._context.connect()
+        if connection is not self._connection:
+            self._connection = connection
+            self._asked.clear()
+            self._refusals.clear()
+        return connection
+
     def _samples(
         self, rows: Sequence[Any], refs: Mapping[str, GuestRef]
     ) -> dict[str, MemorySample]:
         samples, heard = {}, set()
+        answers = True
         for handle, figures in rows:
             guest = refs.get(handle.UUIDString())
             if guest is None:
                 continue
-            self._ask_for_statistics(handle, guest)
+            if answers:
+                answers = self._ask_for_statistics(handle, guest)
             if any(figures.get(_PREFIX + name) for name in _SAID):
                 heard.add(guest.uuid)
             sample = self._sample(guest, figures)
@@ -86,11 +113,31 @@ class BalloonSensor:
         self.heard = frozenset(heard)
         return samples
 
-    def _ask_for_statistics(self, handle: Any, guest: GuestRef) -> None:
-        key = (guest.uuid, guest.domain_id)
-        if key not in self._asked:
-            handle.setMemoryStatsPeriod(_PERIOD_S, _AFFECT_LIVE)
-            self._asked.add(key)
+    def _ask_for_statistics(self, handle: Any, guest: GuestRef) -> bool:
+        """Let a guest speak, later if it can't be asked now.
+
+        Tells whether there was an answer: where one guest made this pass
+        wait, no other is asked in it.
+        """
+        key = guest.uuid, guest.domain_id
+        refusals = self._refusals.get(key, NO_REFUSALS)
+        now_s = self._context.monotonic_s()
+        if key in self._asked or refusals.last(now_s):
+            return True
+        try:
+            self._patience.call(
+                f"the statistics of {guest.uuid}",
+                lambda: handle.setMemoryStatsPeriod(_PERIOD_S, _AFFECT_LIVE),
+            )
+        except Exception as error:  # noqa: BLE001
+            # libvirt's own error class isn't imported here. It is one guest
+            # that can't be asked: all others have figures.
+            LOG.debug("Guest %s isn't asked to speak: %s", guest.name, error)
+            self._refusals[key] = refusals.one_more(now_s)
+            return not isinstance(error, Unanswered)
+        self._asked.add(key)
+        self._refusals.pop(key, None)
+        return True
 
     def _sample(
         self, guest: GuestRef, figures: Mapping[str, int]
@@ -135,7 +182,8 @@ class BalloonSensor:
         return seen
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Let the thread end that calls libvirt."""
+        self._patience.close()
 
 
 @dataclasses.dataclass(slots=True)

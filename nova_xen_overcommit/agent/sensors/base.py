@@ -41,13 +41,15 @@ class GuestRef:
 class SensorContext:
     """What a sensor may use.
 
-    ``connection`` is the agent's libvirt connection (typed loosely, since
-    sensors don't need libvirt to be importable), ``hypervisor_type`` is
-    ``xen``, ``qemu`` or ``test``, ``monotonic_s`` the host's clock.
+    ``connect`` gives the agent's libvirt connection, another one once
+    libvirtd was started anew (typed loosely, since sensors don't need libvirt
+    to be importable), and raises HypervisorError where there is none;
+    ``hypervisor_type`` is ``xen``, ``qemu`` or ``test``, ``monotonic_s`` the
+    host's clock.
     """
 
     conf: cfg.ConfigOpts
-    connection: Any
+    connect: Callable[[], Any]
     hypervisor_type: str
     monotonic_s: Callable[[], float]
 

@@ -89,7 +89,7 @@ class SimulatedSensor:
         self, guest: GuestRef, happening: tuple[Event, ...]
     ) -> MemorySample | None:
         try:
-            handle = self._context.connection.lookupByUUIDString(guest.uuid)
+            handle = self._context.connect().lookupByUUIDString(guest.uuid)
             return self._played(guest, handle, happening)
         except Exception as error:  # noqa: BLE001
             # libvirt's own error class isn't imported here; whatever it is,

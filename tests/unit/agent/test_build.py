@@ -1,15 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the configuration names is what the agent gets."""
 
+import tempfile
 import unittest
 from importlib import metadata
 
+import libvirt
+from oslo_config import cfg
+
 from nova_xen_overcommit import conf, exception, plugins
+from nova_xen_overcommit.agent import build
 from nova_xen_overcommit.policy.predictors import (
     DEFAULT_RISK,
     GuestPast,
     HostPast,
 )
+from tests.simulator.production import configured
+from tests.unit.agent import idle_guest
 
 DEFAULTS = {option.name: option.default for option in conf.AGENT_OPTS}
 # A week that bursts every half day, each time a bit further.
@@ -45,3 +52,41 @@ class PredictorTest(unittest.TestCase):
             exception.InvalidConfiguration, "predictor"
         ):
             plugins.load_predictor("none_such", DEFAULT_RISK)
+
+
+class ReconnectedTest(unittest.TestCase):
+    def test_sensors_follow_the_agent_to_a_new_libvirtd(self) -> None:
+        # Given an agent and a guest that speaks
+        connections = []
+
+        def connect() -> libvirt.virConnect:
+            connections.append(libvirt.open("test:///default"))
+            return connections[-1]
+
+        agent = build.make_agent(self.configured(), connect)
+        self.addCleanup(agent.close)
+        agent.tick()
+        (guest,) = agent._balancer.guests.values()
+        said = guest.sample
+        self.assertIsNotNone(said)
+
+        # When the connection is lost
+        connections[0].close()
+        agent.tick()
+
+        # Then it speaks on, through the next one
+        self.assertEqual(2, len(connections))
+        self.assertEqual(set(), agent._balancer.failing_sensors)
+        (guest,) = agent._balancer.guests.values()
+        self.assertGreater(guest.sample.time_s, said.time_s)
+
+    def configured(self) -> cfg.ConfigOpts:
+        scenario = tempfile.NamedTemporaryFile("w")
+        self.addCleanup(scenario.close)
+        scenario.write(idle_guest.SCENARIO)
+        scenario.flush()
+        return configured(
+            sensors=["simulated"],
+            simulated_scenario=scenario.name,
+            history_dir="",
+        )

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """virtio-balloon statistics: what is believed of them."""
 
+import threading
+import time
 import unittest
 
 import libvirt
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from oslo_config import cfg
 
 from nova_xen_overcommit import conf as options
+from nova_xen_overcommit import exception
 from nova_xen_overcommit.agent.sensors import balloon, base
 
 GIB = 1024 * 1024
@@ -20,6 +23,9 @@ class Guest:
     def __init__(self, uuid: str = "a", **figures: int) -> None:
         self.uuid = uuid
         self.periods: list[int] = []
+        self.refuses: BaseException | None = None
+        self.answers = threading.Event()
+        self.answers.set()
         self.figures = {
             "balloon.available": GIB,
             "balloon.usable": GIB // 2,
@@ -31,6 +37,9 @@ class Guest:
         return self.uuid
 
     def setMemoryStatsPeriod(self, period_s, _flags) -> None:  # noqa: N802
+        self.answers.wait(10)
+        if self.refuses:
+            raise self.refuses
         self.periods.append(period_s)
 
 
@@ -53,8 +62,9 @@ class BalloonSensorTest(unittest.TestCase):
         self.refs = [base.GuestRef("a", "a", 1, GIB)]
 
     def context(self, kind: str) -> base.SensorContext:
+        self.connection = Connection(self.guest)
         return base.SensorContext(
-            self.conf, Connection(self.guest), kind, lambda: self.now_s
+            self.conf, lambda: self.connection, kind, lambda: self.now_s
         )
 
     def test_statistics_become_a_sample(self) -> None:
@@ -72,6 +82,59 @@ class BalloonSensorTest(unittest.TestCase):
         self.sensor.read(self.refs)
         self.sensor.read(self.refs)
         self.assertEqual([1], self.guest.periods)
+
+    def test_one_that_can_not_be_asked_now_is_asked_later(self) -> None:
+        # Given two guests, of which one can't be asked to speak
+        other = Guest("b")
+        self.connection.guests = (self.guest, other)
+        self.refs.append(base.GuestRef("b", "b", 2, GIB))
+        self.guest.refuses = libvirt.libvirtError("busy")
+
+        # When they are read, then that costs nobody its figures
+        self.assertEqual({"a", "b"}, set(self.sensor.read(self.refs)))
+        self.assertEqual([1], other.periods)
+        # And after a while, not before, it is asked again
+        self.guest.refuses = None
+        self.sensor.read(self.refs)
+        self.assertEqual([], self.guest.periods)
+        self.now_s += 1.5
+        self.sensor.read(self.refs)
+        self.assertEqual([1], self.guest.periods)
+
+    def test_one_that_does_not_answer_stops_no_pass(self) -> None:
+        # Given guests that are locked by something else
+        self.connection.guests = tuple(Guest(name) for name in "abcd")
+        self.refs = [base.GuestRef(n, n, 1, GIB) for n in "abcd"]
+        for guest in self.connection.guests:
+            guest.answers.clear()
+            self.addCleanup(guest.answers.set)
+        began_s = time.monotonic()
+
+        # When they are read
+        found = self.sensor.read(self.refs)
+
+        # Then all have figures, and only one has been waited for
+        self.assertEqual(set("abcd"), set(found))
+        self.assertLess(time.monotonic() - began_s, 3.0)
+
+    def test_statistics_that_hang_are_none(self) -> None:
+        lasts = threading.Event()
+        self.addCleanup(lasts.set)
+        self.connection.getAllDomainStats = lambda *_: lasts.wait(10)
+        with self.assertRaises(exception.HypervisorError):
+            self.sensor.read(self.refs)
+
+    def test_a_new_connection_is_used_and_asked_anew(self) -> None:
+        # Given that libvirtd was started anew
+        self.sensor.read(self.refs)
+        self.connection = Connection(self.guest)
+        self.guest.figures["balloon.usable"] = GIB // 4
+
+        # When guests are read, then through the new connection
+        self.guest.figures["balloon.last-update"] = 2
+        sample = self.sensor.read(self.refs)["a"]
+        self.assertEqual(GIB // 4, sample.mem_available_kib)
+        self.assertEqual([1, 1], self.guest.periods)
 
     def test_figures_that_do_not_change_grow_old(self) -> None:
         self.sensor.read(self.refs)
@@ -115,7 +178,7 @@ class BalloonSensorTest(unittest.TestCase):
 
     def test_balloons_are_what_libvirt_is_asked_for(self) -> None:
         asked = []
-        connection = self.sensor._context.connection
+        connection = self.connection
         connection.getAllDomainStats = lambda *a: asked.append(a) or []
         self.sensor.read(self.refs)
         # Then a guest that is busy keeps nobody waiting
@@ -173,9 +236,10 @@ class DeflatingTest(unittest.TestCase):
         options.register_opts(conf)
         conf([])
         self.now_s = 0.0
+        connection = Connection(self.guest)
         self.sensor = balloon.BalloonSensor(
             base.SensorContext(
-                conf, Connection(self.guest), "qemu", lambda: self.now_s
+                conf, lambda: connection, "qemu", lambda: self.now_s
             )
         )
         self.updates = 0

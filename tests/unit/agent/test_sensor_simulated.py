@@ -79,7 +79,7 @@ class SimulatedSensorTest(unittest.TestCase):
         path = str(self.scenario) if path is None else path
         conf.set_override("simulated_scenario", path, "xen_overcommit")
         context = SensorContext(
-            conf, self.connection, kind, lambda: self.now_s
+            conf, lambda: self.connection, kind, lambda: self.now_s
         )
         return SimulatedSensor(context)
 

@@ -203,7 +203,7 @@ class SensorTestCase(unittest.TestCase):
         conf_module.register_opts(conf)
         self.context = base.SensorContext(
             conf=conf,
-            connection=None,
+            connect=lambda: None,
             hypervisor_type="xen",
             monotonic_s=lambda: self.now_s,
         )
@@ -303,7 +303,7 @@ class SensorTest(SensorTestCase):
     def test_only_xen(self) -> None:
         context = base.SensorContext(
             conf=self.context.conf,
-            connection=None,
+            connect=lambda: None,
             hypervisor_type="qemu",
             monotonic_s=lambda: 0.0,
         )
