@@ -7,6 +7,7 @@ statistics one call measures all guests; elsewhere each costs one call.
 
 import dataclasses
 import logging
+import math
 import operator
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -32,6 +33,8 @@ _STATE_NAMES = {
     libvirt.VIR_DOMAIN_CRASHED: "crashed",
 }
 _DOM0_ID = 0
+# While a guest starts it may hang, and those who run need their passes.
+_LIST_PATIENCE_S = 0.5
 # Of so many guests one has its definition read again in each pass: what
 # changes it while a guest runs (a device, its metadata) is seldom.
 _GUESTS_PER_REREAD = 300
@@ -82,6 +85,9 @@ class Census:
         :raises libvirtError: the same.
         """
         figures = self._figures(connection)
+        # Before they are given: what a definition told in this pass may be
+        # out of date in the next one.
+        self._read_some_again()
         domains = [
             _as_measured(self._guests[one.domain_id], one) for one in figures
         ]
@@ -89,7 +95,6 @@ class Census:
             domains += self._unanswering(
                 {one.domain_id for one in figures}, connection
             )
-        self._read_some_again()
         return sorted(domains, key=operator.attrgetter("uuid"))
 
     def handles(
@@ -117,7 +122,9 @@ class Census:
             if self._kind.has_statistics:
                 return self._from_statistics(connection)
             ids = self._patience.call(
-                "the list of guests", connection.listDomainsID
+                "the list of guests",
+                connection.listDomainsID,
+                _LIST_PATIENCE_S if self._guests else math.inf,
             )
             self._keep(connection, ids)
         except base.Unanswered as error:

@@ -8,6 +8,7 @@ domain. Such calls are made in a thread of their own. When one hangs, the
 thread is left to it, and the others go on in a new one.
 """
 
+import math
 import queue
 import threading
 from collections.abc import Callable, Hashable, Sequence
@@ -49,7 +50,7 @@ class _Sweep(Generic[T, R]):
 
     def ends(self, patience_s: float) -> bool:
         """Wait; tell whether it has ended, not what hangs."""
-        done = -1
+        done = 0
         while not self.ended.wait(patience_s):
             if len(self.found) == done:
                 return False
@@ -74,18 +75,24 @@ class Patience:
             ended = None
         return ended is not None
 
-    def call(self, key: Hashable, function: Callable[[], R]) -> R:
+    def call(
+        self,
+        key: Hashable,
+        function: Callable[[], R],
+        patience_s: float = math.inf,
+    ) -> R:
         """Give what ``function`` gives; whatever it raises is raised.
+
+        ``patience_s`` is for who can't wait as long as others.
 
         :raises Unanswered: it hangs, or an earlier one about ``key`` does.
         """
         if self.hangs(key):
             raise base.Unanswered(f"{key}: an earlier call hangs")
-        found = self.each([key], lambda item: item, lambda _: function())
+        patience_s = min(patience_s, self._patience_s)
+        found = self._each([key], _itself, lambda _: function(), patience_s)
         if not found:
-            raise base.Unanswered(
-                f"{key}: no answer in {self._patience_s:g} s"
-            )
+            raise base.Unanswered(f"{key}: no answer in {patience_s:g} s")
         return found[0]
 
     def each(
@@ -98,19 +105,31 @@ class Patience:
 
         :raises Unanswered: so many calls hang that no more are made.
         """
-        found: list[R] = []
         rest = list(items)
         if self._hanging:
             rest = [item for item in items if not self.hangs(key_of(item))]
+        return self._each(rest, key_of, read, self._patience_s)
+
+    def _each(
+        self,
+        items: Sequence[T],
+        key_of: Callable[[T], Hashable],
+        read: Callable[[T], R],
+        patience_s: float,
+    ) -> list[R]:
+        found: list[R] = []
+        rest = items
         while rest:
             sweep = _Sweep(rest, read)
             self._start(sweep)
-            if sweep.ends(self._patience_s):
-                if sweep.failure is not None:
-                    raise sweep.failure
-                return found + sweep.found
+            ended = sweep.ends(patience_s)
             done = sweep.found[:]
             found += done
+            # The last answer may have come just now.
+            if ended or len(done) == len(rest):
+                if sweep.failure is not None:
+                    raise sweep.failure
+                return found
             self._leave(sweep, key_of(rest[len(done)]))
             rest = rest[len(done) + 1 :]
         return found
@@ -139,6 +158,10 @@ class Patience:
         if self._queue is not None:
             self._queue.put(None)
         self._queue = None
+
+
+def _itself(item: T) -> T:
+    return item
 
 
 def _work(

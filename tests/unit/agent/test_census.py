@@ -6,6 +6,7 @@ import threading
 import time
 import unittest
 from typing import Any
+from unittest import mock
 
 import libvirt
 
@@ -18,7 +19,7 @@ from nova_xen_overcommit.agent.hypervisor import (
 )
 from tests.unit.agent.test_hypervisor import MIB, NODE, domain_xml
 
-PATIENCE_S = 0.05
+PATIENCE_S = 0.2
 
 
 def _asks(name: str) -> bool:
@@ -179,8 +180,7 @@ class CallsTest(CensusTest):
             "https://opendev.org/x/nova-xen-overcommit/xmlns/guest/1.0",
             libvirt.VIR_DOMAIN_AFFECT_LIVE,
         )
-        # Then that is known two passes later
-        self.hypervisor.domains()
+        # Then the next pass knows
         self.assertIn("forbids", self.domain("one").exempt)
 
     def test_a_lost_connection_is_not_taken_for_lost_guests(self) -> None:
@@ -203,8 +203,6 @@ class TargetsTest(CensusTest):
         self.start("one")
 
     def asked_kib(self) -> int:
-        # A definition is read again one pass later.
-        self.hypervisor.domains()
         return self.domain("one").asked_kib
 
     def test_what_somebody_else_asks_is_told(self) -> None:
@@ -213,6 +211,15 @@ class TargetsTest(CensusTest):
         # When an operator asks for less
         self.real.lookupByName("one").setMemory(300 * MIB)
         self.assertEqual(300 * MIB, self.asked_kib())
+
+    def test_what_is_told_is_never_of_the_pass_before(self) -> None:
+        self.connect()
+        self.names()
+        # When a guest is asked for something in each pass
+        for mib in (400, 300, 350, 200):
+            self.hypervisor.set_target(self.domain("one"), mib * MIB)
+            # Then the next pass is told of that, not of an earlier one
+            self.assertEqual(mib * MIB, self.asked_kib())
 
     def test_a_libvirtd_started_anew_asks_for_nothing(self) -> None:
         # Given a guest that was asked for 300 MiB
@@ -286,6 +293,18 @@ class HangTest(CensusTest):
         self.assertEqual(["one"], self.timed_names())
         self.assertEqual(300 * MIB, self.domain("one").actual_kib)
 
+    def test_guests_in_need_do_not_wait_for_a_list_that_hangs(self) -> None:
+        # Given much patience with what guests are asked
+        self.connect()
+        self.hypervisor._patience._patience_s = 60.0
+        self.start("one")
+        self.names()
+        self.hang("listDomainsID")
+        # Then the list is given up soon: the domain that starts can wait
+        began_s = time.monotonic()
+        self.assertEqual(["one"], self.names())
+        self.assertLess(time.monotonic() - began_s, 5.0)
+
     def test_without_known_guests_it_is_an_error(self) -> None:
         self.connect()
         self.hang("listDomainsID")
@@ -347,6 +366,26 @@ class PatienceTest(unittest.TestCase):
 
         numbers = list(range(10))
         self.assertEqual(numbers, self.patience.each(numbers, str, read))
+
+    def test_the_first_answer_is_waited_for_no_longer(self) -> None:
+        # Given a sweep of which nothing comes
+        sweep = patience._Sweep([1, 2], str)
+        waits: list[float] = []
+        sweep.ended.wait = lambda wait_s: bool(waits.append(wait_s))
+        # Then it is given up when its time is over, once
+        self.assertFalse(sweep.ends(PATIENCE_S))
+        self.assertEqual([PATIENCE_S], waits)
+
+    def test_what_ends_while_it_is_given_up_is_no_fault(self) -> None:
+        # Given answers that come just after the last look
+        def ends(sweep: patience._Sweep, _patience_s: float) -> bool:
+            sweep.ended.wait(10)
+            return False
+
+        with mock.patch.object(patience._Sweep, "ends", ends):
+            found = self.patience.each([1, 2], str, str)
+        self.assertEqual(["1", "2"], found)
+        self.assertFalse(self.patience.hangs("2"))
 
     def test_threads_that_hang_are_bounded(self) -> None:
         before = threading.active_count()
