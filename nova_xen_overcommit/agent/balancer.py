@@ -308,22 +308,29 @@ class Balancer:
         # What such a guest has is what it keeps: a target it might follow
         # hours later would surprise everyone.
         for guest in self.guests.values():
+            if guest.refused:
+                continue
             if guest.stalls:
                 self._set(guest, guest.domain.actual_kib, "its balloon stalls")
             # Not one that mustn't be touched for another cause.
             if guest.frozen is Limit.UNCOOPERATIVE:
-                # An offset may have put it above its flavor.
-                domain = guest.domain
-                actual_kib = min(domain.flavor_kib, domain.actual_kib)
-                if abs(guest.target_kib - actual_kib) > _NEAR_KIB:
-                    LOG.warning(
-                        "Guest %s does not follow its target of %d KiB and "
-                        "keeps its %d KiB",
-                        guest.domain.name,
-                        guest.target_kib,
-                        actual_kib,
-                    )
-                    self._set(guest, actual_kib, "uncooperative")
+                self._let_be(guest)
+
+    def _let_be(self, guest: TrackedGuest) -> None:
+        """Let a guest that doesn't follow its target keep what it has."""
+        # An offset may have put it above its flavor.
+        domain, asked_kib = guest.domain, guest.target_kib
+        actual_kib = min(domain.flavor_kib, domain.actual_kib)
+        if abs(asked_kib - actual_kib) <= _NEAR_KIB:
+            return
+        if self._set(guest, actual_kib, "uncooperative"):
+            LOG.warning(
+                "Guest %s does not follow its target of %d KiB and keeps "
+                "its %d KiB",
+                domain.name,
+                asked_kib,
+                actual_kib,
+            )
 
     def _shrink(self, plan: Mapping[str, targets.Decision]) -> None:
         for uuid, decision in plan.items():

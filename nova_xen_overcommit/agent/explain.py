@@ -12,6 +12,7 @@ from nova_xen_overcommit.agent import probing
 from nova_xen_overcommit.agent.guests import TrackedGuest
 from nova_xen_overcommit.agent.reservations import Reservation
 from nova_xen_overcommit.agent.settings import Settings
+from nova_xen_overcommit.policy import targets
 from nova_xen_overcommit.policy.limits import Limit
 
 _KIB_PER_MIB = 1024
@@ -166,7 +167,9 @@ def _detail(
         Limit.FLOOR: guest.floor_kib,
         Limit.FLAVOR: guest.domain.flavor_kib,
         Limit.DEAD_BAND: damping.dead_band_kib,
-        Limit.LARGEST_STEP: damping.max_step_kib,
+        Limit.LARGEST_STEP: targets.largest_step_kib(
+            guest.domain.flavor_kib, damping
+        ),
     }
     if limit in sizes_kib:
         return f"{sizes_kib[limit] // _KIB_PER_MIB} MiB"

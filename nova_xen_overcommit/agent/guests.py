@@ -379,7 +379,7 @@ class TrackedGuest:
         """The rule by which nothing may be taken from it now, if any."""
         if self.frozen or not self.progress.cooperates:
             return self.frozen or Limit.STUCK
-        if self._refused:
+        if self.refused:
             return Limit.REFUSED
         probed = self.probed
         if probed is not None:
@@ -397,7 +397,8 @@ class TrackedGuest:
         return Limit.COOL_DOWN if self._cools_down else None
 
     @property
-    def _refused(self) -> bool:
+    def refused(self) -> bool:
+        """Whether it is left alone since its calls are refused."""
         return self.refusals.last(self.now_s)
 
     def was_answered(self, *, refused: bool) -> None:
@@ -468,7 +469,7 @@ class TrackedGuest:
         if view is None or view.target_kib != self.target_kib:
             view = self._viewed()
             # These end while nothing else changes.
-            passes = view.hold is Limit.COOL_DOWN or self._refused
+            passes = view.hold is Limit.COOL_DOWN or self.refused
             self._view = None if passes else view
         return view
 
@@ -500,7 +501,7 @@ class TrackedGuest:
     @property
     def _follows(self) -> bool:
         """Whether it can be expected to do as it is asked."""
-        if self.frozen or self._refused:
+        if self.frozen or self.refused:
             return False
         return self.progress.cooperates
 

@@ -34,6 +34,7 @@ class AgentService(service.Service):
         super().__init__()
         self._conf = conf
         self._leaving = threading.Event()
+        self._agent: core.Agent | None = None
         self._listener: server.AgentServer | None = None
         self._supervisor = supervisor_
         self._threads: list[threading.Thread] = []
@@ -41,7 +42,7 @@ class AgentService(service.Service):
     def start(self) -> None:
         """Begin to balance; returns at once."""
         super().start()
-        agent = build.make_agent(self._conf)
+        agent = self._agent = build.make_agent(self._conf)
         agent.followers.append(self._supervisor.passed)
         collector.calm()
         options = self._conf.xen_overcommit
@@ -73,6 +74,9 @@ class AgentService(service.Service):
     def stop(self, graceful: bool = False) -> None:
         """Finish the pass under way and close the socket."""
         self._leaving.set()
+        if self._agent is not None:
+            # It may rest for longer than is waited for it here.
+            self._agent.wake.set()
         if self._listener is not None:
             self._listener.shutdown()
             self._listener.server_close()

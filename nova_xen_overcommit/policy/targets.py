@@ -32,7 +32,14 @@ from nova_xen_overcommit.policy.planning import (
 from nova_xen_overcommit.policy.shortage import shared_out, taxed_weight
 from nova_xen_overcommit.policy.water import Vessel, apportion, water_fill
 
-__all__ = ["Decision", "Guest", "Host", "TargetSettings", "plan"]
+__all__ = [
+    "Decision",
+    "Guest",
+    "Host",
+    "TargetSettings",
+    "largest_step_kib",
+    "plan",
+]
 
 
 def plan(
@@ -265,6 +272,12 @@ def _in_worthy_steps(
     return apportion(missing_kib, donors)
 
 
+def largest_step_kib(flavor_kib: int, settings: TargetSettings) -> int:
+    """Give the most that is taken from a guest before it speaks again."""
+    step_kib = int(flavor_kib * settings.max_step_share)
+    return max(settings.max_step_kib, step_kib)
+
+
 def _damped(
     guest: Guest, wish: Decision, settings: TargetSettings
 ) -> Decision:
@@ -290,8 +303,7 @@ def _damped_shrink(
         return _in_dead_band(guest, wish)
     # All that it hasn't felt yet is one step.
     felt_kib = max(guest.actual_kib, guest.felt_kib)
-    step_kib = int(guest.flavor_kib * settings.max_step_share)
-    lowest_kib = felt_kib - max(settings.max_step_kib, step_kib)
+    lowest_kib = felt_kib - largest_step_kib(guest.flavor_kib, settings)
     target_kib = max(wish.target_kib, min(guest.target_kib, lowest_kib))
     target_kib = max(target_kib, guest.floor_kib)
     if target_kib == wish.target_kib:

@@ -305,11 +305,16 @@ class StepsTest(unittest.TestCase):
         return harness, idle
 
     def test_the_largest_step_is_told_with_its_size(self) -> None:
-        harness, idle = self.world(max_step_mib=64)
-        harness.ask(wait_s=60)
-        harness.agent.tick()
-        told = harness.agent.explain(idle.uuid)
-        self.assertEqual(["largest step: 64 MiB"], told["limits"])
+        # For a flavor of 1 GiB a quarter of it, which is more
+        for option_mib, step_mib in ((300, 300), (64, 256)):
+            harness, idle = self.world(max_step_mib=option_mib)
+            harness.ask(wait_s=60)
+            had_kib = idle.actual_kib
+            harness.agent.tick()
+            told = harness.agent.explain(idle.uuid)
+            self.assertEqual([f"largest step: {step_mib} MiB"], told["limits"])
+            # Then that is what was taken
+            self.assertEqual(step_mib * MIB, had_kib - idle.target_kib)
 
     def test_a_guest_that_has_not_spoken_since_its_last_step(self) -> None:
         harness, idle = self.world(max_step_mib=64)

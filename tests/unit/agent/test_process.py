@@ -89,6 +89,18 @@ class ProcessTest(unittest.TestCase):
         process.wait(PATIENCE_S)
         self.assertFalse((self.directory / "agent.sock").exists())
 
+    def test_it_ends_in_order_however_long_it_rests(self) -> None:
+        # Given an agent that rests for a minute
+        process = self.start(extra="tick_interval_s = 60\nwarm_up_s = 0")
+        self.report_when(lambda made: made.guests == 1)
+        time.sleep(2)
+        began_s = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        process.wait(PATIENCE_S)
+        # Then it doesn't take that long, and what it saw is kept
+        self.assertLess(time.monotonic() - began_s, 9)
+        self.assertTrue(list(files.read(self.directory / "history")))
+
     def test_after_sigkill_a_new_one_takes_over(self) -> None:
         process = self.start()
         before = self.report_when()

@@ -39,6 +39,20 @@ class RefusedTest(unittest.TestCase):
         self.assertEqual(10.0, self.tracked.refusals.rest_s)
         self.assertIs(Limit.REFUSED, self.tracked.hold)
 
+    def test_nor_is_one_that_was_given_up(self) -> None:
+        # Given a guest that doesn't follow, and can't be told to stay
+        self.idle.stuck = True
+        self.needy.wants_kib = 740 * MIB
+        self.harness.run(10)
+        self.idle.fails_calls = True
+        with self.assertLogs("nova_xen_overcommit", "WARNING") as logs:
+            self.harness.run(60)
+        self.assertIs(Limit.UNCOOPERATIVE, self.tracked.frozen)
+        # Then it is asked no more often than others, and nobody is told
+        # that it keeps what it has before that is so
+        self.assertLess(len(logs.output), 12)
+        self.assertFalse([line for line in logs.output if "keeps" in line])
+
     def test_a_start_does_not_count_on_it(self) -> None:
         self.assertGreater(self.tracked.could_yield_kib, 0)
         self.refuse()
