@@ -115,23 +115,27 @@ class HostStateWatch:
         self._seen_s = 0.0
 
     def observe(
-        self, result: PassResult, reserve_kib: int, now_s: float
+        self, result: PassResult, settings: Settings, now_s: float
     ) -> str:
         """Give the state to report after a pass."""
-        seen = _state_of(result, reserve_kib)
+        seen = _state_of(result, settings)
         worse = report.STATES.index(seen) >= report.STATES.index(self._state)
         if worse or now_s - self._seen_s >= _CALM_AFTER_S:
             if seen != self._state:
-                LOG.info("Host state: %s -> %s", self._state, seen)
+                alarming = seen in (report.PRESSURE, report.EMERGENCY)
+                level = logging.WARNING if alarming else logging.INFO
+                LOG.log(level, "Host state: %s -> %s", self._state, seen)
             self._state, self._seen_s = seen, now_s
         return self._state
 
 
-def _state_of(result: PassResult, reserve_kib: int) -> str:
+def _state_of(result: PassResult, settings: Settings) -> str:
     coming_kib = max(0, result.host.expected_free_kib)
     if result.short_kib > coming_kib:
         return report.EMERGENCY if result.starved else report.PRESSURE
-    if result.wanted_kib or result.host.memory.free_kib < reserve_kib:
+    # What starts and growing guests were granted is free no more.
+    free_kib = result.host.spendable_kib + settings.slack_kib
+    if result.wanted_kib or free_kib < settings.reserve_kib:
         return report.RECLAIMING
     return report.NORMAL
 
@@ -173,7 +177,7 @@ class Reporter:
         promise_kib = self._promise_kib(
             result, sums, peak_kib, settings, now_s
         )
-        state = self._state.observe(result, settings.reserve_kib, now_s)
+        state = self._state.observe(result, settings, now_s)
         memory = result.host.memory
         return report.HostReport(
             time_s=wall_s,

@@ -126,6 +126,20 @@ class HostStateTest(unittest.TestCase):
     def test_a_quiet_host_is_normal(self) -> None:
         self.assertEqual(report.NORMAL, self.state())
 
+    def test_what_is_granted_already_is_no_reserve(self) -> None:
+        # Given a start that was granted, and whose domain takes its memory
+        reservation = self.harness.ask()
+        self.harness.run(20)
+        self.assertIsNotNone(reservation.granted_kib)
+        settings, host = self.harness.settings, self.harness.host
+        # When no more than that is free
+        others_kib = host.free_kib - reservation.granted_kib
+        host.start("other", actual_kib=others_kib - settings.slack_kib)
+        self.harness.agent.tick()
+        # Then the reserve is to be refilled, however much is free
+        self.assertGreater(host.free_kib, settings.reserve_kib)
+        self.assertEqual(report.RECLAIMING, self.state())
+
     def test_more_need_than_memory_is_pressure_or_worse(self) -> None:
         for guest in self.guests:
             guest.wants_kib = GIB
@@ -142,3 +156,59 @@ class HostStateTest(unittest.TestCase):
         self.assertNotEqual(report.NORMAL, self.state())
         self.harness.run(300)
         self.assertEqual(report.NORMAL, self.state())
+
+
+class LadderTest(unittest.TestCase):
+    """What a host does first, and what last, while needs grow."""
+
+    def setUp(self) -> None:
+        # Given guests that are known, on a host that promises
+        self.harness = Harness()
+        self.guests = [self.harness.boot() for _ in range(6)]
+        self.harness.run(30)
+        self.first: dict[str, float] = {}
+        self.promise_mib = self.told().promise_mib
+
+    def told(self) -> report.HostReport:
+        self.harness.agent.tick()
+        return report.HostReport.from_dict(self.harness.agent.report())
+
+    def note(self, step: str, *, reached: bool, at_s: float) -> None:
+        if reached:
+            self.first.setdefault(step, at_s)
+
+    def grow(self, kib_s: int) -> None:
+        """Let all guests need more, until the alarm."""
+        settings, host = self.harness.settings, self.harness.host
+        targets = {g.uuid: g.target_kib for g in self.guests}
+        for second in range(600):
+            for guest in self.guests[:3]:
+                guest.wants_kib += kib_s
+            made = self.told()
+            lowered = made.promise_mib < self.promise_mib
+            self.note("promise less", reached=lowered, at_s=second)
+            yields = any(
+                g.target_kib < targets[g.uuid] for g in self.guests[3:]
+            )
+            self.note("balloon", reached=yields, at_s=second)
+            spent = host.free_kib < settings.reserve_kib - 8 * MIB
+            self.note("spend the reserve", reached=spent, at_s=second)
+            alarms = made.state in (report.PRESSURE, report.EMERGENCY)
+            self.note("alarm", reached=alarms, at_s=second)
+            if alarms:
+                return
+            host.run(1.0)
+        raise self.failureException(f"no alarm, but {self.first}")
+
+    def test_admission_first_then_balloons_the_reserve_and_the_alarm(self):
+        with self.assertLogs("nova_xen_overcommit", "WARNING") as logs:
+            self.grow(8 * MIB)
+        steps = sorted(self.first, key=lambda step: self.first[step])
+        self.assertEqual(
+            ["promise less", "balloon", "spend the reserve", "alarm"], steps
+        )
+        self.assertEqual(4, len(set(self.first.values())), self.first)
+        # Then whoever reads the log is told
+        self.assertRegex(
+            logs.output[-1], "Host state: .* -> (pressure|emergency)"
+        )
