@@ -5,6 +5,7 @@ BENCH_BALANCER_PLOT ?= bench-balancer.png
 
 .PHONY: bench-balancer
 bench-balancer: venv ## Compare balancers in the simulator; TRACE=FILE.npz adds a real trace
-	@$(TOX) run -e bench-balancer -- --seed $(SEED) \
+	@$(TOX) run -q -e $@ --notest
+	@.tox/$@/bin/python -m benchmarks.balancer --seed $(SEED) \
 		--plot "$(abspath $(BENCH_BALANCER_PLOT))" \
 		$(if $(TRACE),--trace "$(abspath $(TRACE))")

@@ -2,4 +2,5 @@
 
 .PHONY: bench-cost
 bench-cost: venv ## Measure what the agent costs its host, and how soon it acts
-	@$(TOX) run -e bench-cost
+	@$(TOX) run -q -e $@ --notest
+	@.tox/$@/bin/python -m benchmarks.cost

@@ -5,5 +5,6 @@ PASSES ?= 1000000
 
 .PHONY: soak
 soak: venv ## Soak the balancer in a faulty world; WORLD=n plays one again
-	@$(TOX) run -e soak -- --seed $(SEED) --passes $(PASSES) \
+	@$(TOX) run -q -e $@ --notest
+	@.tox/$@/bin/python -m benchmarks.soak --seed $(SEED) --passes $(PASSES) \
 		$(if $(WORLD),--world $(WORLD))
