@@ -20,6 +20,8 @@ from nova_xen_overcommit.agent.hypervisor import (
     libvirt_host,
 )
 from nova_xen_overcommit.agent.reservations import Leases
+from nova_xen_overcommit.agent.sensors.balloon import BalloonSensor
+from nova_xen_overcommit.agent.sensors.balloon_watch import BalloonWatch
 from nova_xen_overcommit.agent.sensors.base import (
     Sensor,
     SensorContext,
@@ -67,7 +69,7 @@ def make_agent(
         reporting.Reporter(predictor, _history(options, clock)),
         leases,
         clock,
-        _sources(conf, hypervisor.kind, leases),
+        _sources(conf, hypervisor.kind, leases, clock),
     )
 
 
@@ -86,7 +88,7 @@ def _history(
 
 
 def _sources(
-    conf: cfg.ConfigOpts, kind: str, leases: Leases
+    conf: cfg.ConfigOpts, kind: str, leases: Leases, clock: core.Clock
 ) -> list[news.Source]:
     """Give what may wake the agent of this kind of hypervisor."""
     options, wake = conf.xen_overcommit, leases.changed.set
@@ -97,11 +99,16 @@ def _sources(
     def connect() -> Any:
         return libvirt_host.connect(options.connection_uri)
 
+    def settings() -> Settings:
+        return Settings.of(conf)
+
     sources: list[news.Source] = [events.DomainEvents(connect, wake)]
     if kind == "xen" and "xenstore" in options.sensors:
-        sources.append(
-            XenstoreWatch(Xenstore, lambda: Settings.of(conf), wake)
-        )
+        sources.append(XenstoreWatch(Xenstore, settings, wake))
+    if kind == "qemu" and BalloonSensor.name in options.sensors:
+        lasting = libvirt_host.LastingConnection(connect)
+        context = SensorContext(conf, lasting.get, kind, clock.monotonic_s)
+        sources.append(BalloonWatch(BalloonSensor(context), settings, wake))
     return sources
 
 

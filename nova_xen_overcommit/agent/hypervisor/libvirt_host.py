@@ -52,8 +52,34 @@ def _translated(method: Callable[P, R]) -> Callable[P, R]:
     return wrapper
 
 
+class LastingConnection:
+    """A connection that is opened again when it breaks."""
+
+    def __init__(
+        self,
+        open_connection: Callable[[], libvirt.virConnect],
+        lost: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._open = open_connection
+        self._lost = lost
+        self._connection: libvirt.virConnect | None = None
+
+    def get(self) -> libvirt.virConnect:
+        """Give the open connection; ``lost`` is called for each that broke.
+
+        :raises HypervisorError: it can't be opened.
+        """
+        if self._connection is not None and not _is_alive(self._connection):
+            LOG.warning("The connection to libvirt was lost, opening anew")
+            self._connection = None
+            self._lost()
+        if self._connection is None:
+            self._connection = self._open()
+        return self._connection
+
+
 class LibvirtHypervisor:
-    """One libvirt connection, opened again when it breaks.
+    """Guests and host behind one libvirt connection.
 
     ``limit_kib`` hides physical memory above it (0: none);
     ``reserved_kib`` is what the host keeps by configuration (None: the
@@ -70,8 +96,7 @@ class LibvirtHypervisor:
         patience_s: float = patience.PATIENCE_S,
         qemu: kinds.Qemu | None = None,
     ) -> None:
-        self._open = open_connection
-        self._connection: libvirt.virConnect | None = None
+        self._lasting = LastingConnection(open_connection, self._forget)
         self._limit_kib = limit_kib
         self._reserved_kib = reserved_kib
         self._kind = kinds.of(self.connection.getType(), qemu)
@@ -85,13 +110,10 @@ class LibvirtHypervisor:
 
         :raises HypervisorError: it can't be opened.
         """
-        if self._connection is not None and not _is_alive(self._connection):
-            LOG.warning("The connection to libvirt was lost, opening anew")
-            self._connection = None
-            self._census.forget()
-        if self._connection is None:
-            self._connection = self._open()
-        return self._connection
+        return self._lasting.get()
+
+    def _forget(self) -> None:
+        self._census.forget()
 
     @property
     def kind(self) -> str:

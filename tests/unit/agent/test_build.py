@@ -9,7 +9,8 @@ import libvirt
 from oslo_config import cfg
 
 from nova_xen_overcommit import conf, exception, plugins
-from nova_xen_overcommit.agent import build
+from nova_xen_overcommit.agent import build, core
+from nova_xen_overcommit.agent.reservations import Leases
 from nova_xen_overcommit.policy.predictors import (
     DEFAULT_RISK,
     GuestPast,
@@ -90,3 +91,28 @@ class ReconnectedTest(unittest.TestCase):
             simulated_scenario=scenario.name,
             history_dir="",
         )
+
+
+class SourcesTest(unittest.TestCase):
+    """Who may wake the agent, by kind of hypervisor."""
+
+    def names(self, kind: str, *sensors: str) -> list[str]:
+        conf = configured(sensors=list(sensors))
+        made = build._sources(conf, kind, Leases(), core.Clock())
+        return [type(source).__name__ for source in made]
+
+    def test_xen_has_xenstore_and_qemu_its_statistics(self) -> None:
+        both = ("xenstore", "balloon")
+        self.assertEqual(
+            ["DomainEvents", "XenstoreWatch"], self.names("xen", *both)
+        )
+        self.assertEqual(
+            ["DomainEvents", "BalloonWatch"], self.names("qemu", *both)
+        )
+
+    def test_what_is_not_read_is_not_watched(self) -> None:
+        self.assertEqual(["DomainEvents"], self.names("xen", "balloon"))
+        self.assertEqual(["DomainEvents"], self.names("qemu", "xenstore"))
+
+    def test_the_embedded_one_lives_in_one_process(self) -> None:
+        self.assertEqual([], self.names("test", "balloon"))
