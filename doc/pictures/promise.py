@@ -21,6 +21,7 @@ def account(guests: int, swap_share: float, ratio: float) -> promise.Account:
         committed_kib=guests * _FLAVOR_KIB,
         peak_kib=guests * _PEAK_KIB,
         floors_kib=guests * _FLOOR_KIB,
+        overhead_kib=0,
         floor_share=_FLOOR_KIB / _FLAVOR_KIB,
         max_ratio=ratio,
         swap_kib=int(guests * _FLAVOR_KIB * swap_share),

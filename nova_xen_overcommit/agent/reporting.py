@@ -10,7 +10,7 @@ from nova_xen_overcommit.agent import starts
 from nova_xen_overcommit.agent.balancer import PassResult
 from nova_xen_overcommit.agent.guests import TrackedGuest
 from nova_xen_overcommit.agent.history import DemandHistory, Seen
-from nova_xen_overcommit.agent.protocol import StartRequest
+from nova_xen_overcommit.agent.reservations import Reservation
 from nova_xen_overcommit.agent.settings import Settings
 from nova_xen_overcommit.policy import promise
 from nova_xen_overcommit.policy.predictors import Predictor
@@ -49,15 +49,17 @@ class Sums:
     def of(
         cls,
         guests: Mapping[str, TrackedGuest],
-        starting: list[StartRequest],
+        starting: list[Reservation],
         settings: Settings,
     ) -> "Sums":
         """Add up."""
-        flying_kib = sum(request.flavor_kib for request in starting)
+        requests = [reservation.request for reservation in starting]
+        flying_kib = sum(request.flavor_kib for request in requests)
         committed_kib = full_kib = flying_kib
-        swap_kib = sum(request.swap_kib for request in starting)
+        swap_kib = sum(request.swap_kib for request in requests)
         demand_kib = idle_kib = reclaimable_kib = left_kib = 0
-        overhead_kib = exempt_kib = ballooned_kib = floors_kib = 0
+        overhead_kib = sum(one.overhead_kib for one in starting)
+        exempt_kib = ballooned_kib = floors_kib = 0
         # Once through: there may be thousands, in each pass.
         for guest in guests.values():
             domain = guest.domain
@@ -82,7 +84,7 @@ class Sums:
             # Who is never ballooned keeps its flavor.
             floors_kib=floors_kib
             + exempt_kib
-            + sum(starts.floor_of(r, settings) for r in starting),
+            + sum(starts.floor_of(r, settings) for r in requests),
             demand_kib=demand_kib,
             full_kib=full_kib,
             idle_kib=idle_kib,
@@ -158,7 +160,7 @@ class Reporter:
         self,
         result: PassResult,
         guests: Mapping[str, TrackedGuest],
-        starting: list[StartRequest],
+        starting: list[Reservation],
         settings: Settings,
         *,
         now_s: float,
@@ -195,6 +197,7 @@ class Reporter:
             floor_share=settings.floor_share,
             start_share=settings.start_share,
             require_guest_swap=settings.require_guest_swap,
+            overhead_mib=_mib_up(sums.overhead_kib),
             guests=len(guests),
             uncooperative=sum(
                 guest.progress.status is Status.UNCOOPERATIVE
@@ -247,6 +250,7 @@ class Reporter:
             committed_kib=sums.committed_kib,
             peak_kib=peak_kib,
             floors_kib=sums.floors_kib + sums.overhead_kib,
+            overhead_kib=sums.overhead_kib,
             floor_share=sums.floor_share,
             max_ratio=settings.max_ratio,
             swap_kib=sums.swap_kib if settings.require_guest_swap else None,

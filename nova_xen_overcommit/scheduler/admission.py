@@ -271,7 +271,8 @@ def _guest_swap(
     if not report.require_guest_swap:
         return None
     flavors_mib = report.committed_mib + claims.memory_mib + request.memory_mib
-    backed_mib = report.usable_mib + report.swap_mib + request.swap_mib
+    backed_mib = report.usable_mib - report.overhead_mib
+    backed_mib += report.swap_mib + request.swap_mib
     if flavors_mib <= backed_mib:
         return None
     return Why(

@@ -100,6 +100,7 @@ class Reporter:
             committed_kib=flavors_kib,
             peak_kib=overheads_kib + self._peak_kib(host, flavors_kib),
             floors_kib=floors_kib + overheads_kib,
+            overhead_kib=overheads_kib,
             floor_share=(
                 floors_kib / flavors_kib
                 if flavors_kib
@@ -159,6 +160,7 @@ class Reporter:
             require_guest_swap=settings.require_guest_swap,
             guests=len(members),
             uncooperative=0,
+            overhead_mib=_mib_up(account.overhead_kib),
         )
 
     def _state(self, members: Ints, short_kib: int, free_kib: int) -> str:

@@ -365,7 +365,7 @@ class Ledger:
     def _kept_for_reboots_kib(self) -> int:
         """Give what guests come back with that are gone for a moment."""
         return sum(
-            one.guest.restart_kib
+            one.guest.restart_kib + one.guest.overhead_kib
             for one in self.away
             if not one.robbed
             and one.noticed_s <= self.now_s < one.gone_s + KEPT_FOR_S

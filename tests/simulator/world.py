@@ -229,7 +229,9 @@ class World:
             self._settle(client)
         elif client.built_at_s is not None:
             if self.host.clock.now_s >= client.built_at_s:
-                self._list(client, client.reservation.claim_kib)
+                granted_kib = client.reservation.granted_kib
+                assert granted_kib is not None
+                self._list(client, granted_kib)
         elif client.reservation.failure is not None:
             self._disconnect(client)
         elif client.reservation.granted_kib is not None:
@@ -238,7 +240,7 @@ class World:
     def _build(self, client: Client) -> None:
         """Let libvirt build the domain, if there is memory for it."""
         if client.incoming:
-            if self.host.free_kib >= _INCOMING_KIB:
+            if self.host.has_room(_INCOMING_KIB):
                 self._list(client, _INCOMING_KIB)
         elif self.host.free_kib >= client.reservation.claim_kib:
             client.built_at_s = self.host.clock.now_s + client.build_s
@@ -247,7 +249,8 @@ class World:
     def _list(self, client: Client, actual_kib: int) -> None:
         request = client.reservation.request
         client.built_at_s = self.host.clock.now_s
-        granted_kib = client.reservation.claim_kib
+        granted_kib = client.reservation.granted_kib
+        assert granted_kib is not None
         self.host.building_kib -= client.building_kib
         guest = self.host.start(
             "guest",
@@ -309,7 +312,7 @@ class World:
             guest = away.guest
             least_kib = guest.restart_kib or guest.flavor_kib
             due = away.back_s <= now_s and guest.uuid not in self.host.guests
-            if not due or least_kib > self.host.free_kib:
+            if not due or not self.host.has_room(least_kib):
                 continue
             again = self.host.come_back(guest)
             again.metadata, again.exempt = guest.metadata, guest.exempt

@@ -286,6 +286,20 @@ class GuestSwapTest(AdmissionTestCase):
         report = world.a_report(swap_mib=0, require_guest_swap=False)
         self.assert_passes(report, world.a_guest(swap_mib=0))
 
+    def test_what_guests_cost_beside_their_memory_is_taken_off(self) -> None:
+        # Given memory and swap that just hold the flavors
+        # When guests cost one MiB beside their memory
+        # Then the host shall NOT pass
+        fits = {"usable_mib": 3200, "swap_mib": 0}
+        guest = world.a_guest(swap_mib=896)
+        self.assert_passes(world.a_report(**fits), guest)
+        self.assert_refuses(
+            "guest_swap",
+            "swap, 4095 MiB",
+            world.a_report(**fits, overhead_mib=1),
+            guest,
+        )
+
     def test_claims_count_without_swap(self) -> None:
         # Given an instance was placed since the report, its swap unknown
         # When another is asked for
