@@ -48,9 +48,9 @@ class HostReport:
     made the report. ``state`` is one of :data:`STATES`. ``peak_mib`` is the
     predicted peak of summed demand, guests in warm-up counted in full;
     ``reclaimable_mib`` what idle guests could yield now; ``swap_mib`` the
-    sum of guest swap; ``floor_share`` and ``start_share`` are the host's
-    rules for a new guest, as shares of its flavor, so that the scheduler
-    needs no copy of the host's configuration.
+    sum of guest swap, of each no more than its flavor; ``floor_share`` and
+    ``start_share`` are the host's rules for a new guest, as shares of its
+    flavor, so that the scheduler needs no copy of the host's configuration.
     ``overhead_mib`` is what guests cost beside their memory; ``floors_mib``
     and ``peak_mib`` have it in them. The first reports of this version
     didn't say it.

@@ -30,8 +30,9 @@ class Sums:
     """The host's guests and starts in flight, added up; KiB.
 
     ``left_kib`` is measured free, but is what guests that move their own
-    balloons may take back at any time. ``floor_share`` is the share of their
-    flavors that the floors of its ballooned guests take.
+    balloons may take back at any time. ``swap_kib`` is what of the guests'
+    swap backs their flavors. ``floor_share`` is the share of their flavors
+    that the floors of its ballooned guests take.
     """
 
     committed_kib: int
@@ -56,7 +57,7 @@ class Sums:
         requests = [reservation.request for reservation in starting]
         flying_kib = sum(request.flavor_kib for request in requests)
         committed_kib = full_kib = flying_kib
-        swap_kib = sum(request.swap_kib for request in requests)
+        swap_kib = sum(starts.swap_of(request) for request in requests)
         demand_kib = idle_kib = reclaimable_kib = left_kib = 0
         overhead_kib = sum(one.overhead_kib for one in starting)
         exempt_kib = ballooned_kib = floors_kib = 0
@@ -77,7 +78,7 @@ class Sums:
                 idle_kib += guest.idle_kib
             reclaimable_kib += guest.could_yield_kib
             left_kib += guest.left_kib
-            swap_kib += domain.metadata.swap_kib
+            swap_kib += guest.counted_swap_kib
             overhead_kib += domain.overhead_kib
         return cls(
             committed_kib=committed_kib,

@@ -47,9 +47,14 @@ def floor_of(request: StartRequest, settings: Settings) -> int:
     """Give the floor the guest will have; its flavor if never ballooned."""
     if not request.overcommit:
         return request.flavor_kib
-    return floor.floor_kib(
-        request.flavor_kib, settings.floor_share, request.floor_kib
+    return settings.floor_rule.floor_kib(
+        request.flavor_kib, request.swap_kib, request.floor_kib
     )
+
+
+def swap_of(request: StartRequest) -> int:
+    """Give how much of the guest's swap backs its flavor."""
+    return floor.counted_swap_kib(request.flavor_kib, request.swap_kib)
 
 
 class StartDesk:
@@ -132,18 +137,19 @@ class StartDesk:
             return None
         starting = [reservation, *self._others(reservation, granted)]
         left_kib = usable_kib - self._overheads_kib(starting)
-        if not self._floors_fit(starting, left_kib):
-            return self._no_room(
-                reservation,
-                self._spare(usable_kib),
-                "the floors of all guests would exceed the host's memory",
-            )
+        # Where swap doesn't fit, floors don't either: the nearer cause first.
         if not self._swap_fits(starting, left_kib):
             return self._no_room(
                 reservation,
                 self._spare(usable_kib),
                 "guests' flavors would exceed the host's memory and their "
                 "swap",
+            )
+        if not self._floors_fit(starting, left_kib):
+            return self._no_room(
+                reservation,
+                self._spare(usable_kib),
+                "the floors of all guests would exceed the host's memory",
             )
         return None
 
@@ -190,8 +196,8 @@ class StartDesk:
         requests = [one.request for one in starting]
         flavors_kib = sum(g.domain.flavor_kib for g in running)
         flavors_kib += sum(request.flavor_kib for request in requests)
-        swap_kib = sum(g.domain.metadata.swap_kib for g in running)
-        swap_kib += sum(request.swap_kib for request in requests)
+        swap_kib = sum(g.counted_swap_kib for g in running)
+        swap_kib += sum(swap_of(request) for request in requests)
         return flavors_kib <= left_kib + swap_kib
 
     def _hopeless(

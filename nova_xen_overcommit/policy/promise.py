@@ -24,9 +24,9 @@ class Account:
     are too young, silent or uncooperative counted in full, and starts in
     flight counted with their flavors. ``overhead_kib`` is what the guests
     cost beside their memory; peak and floors have it in them. ``swap_kib``
-    is the sum of guest swap, None when it isn't required. ``floor_share``
-    is the share of its flavor that a new guest's floor takes, if it is like
-    those that run.
+    is the sum of guest swap, of each guest no more than its flavor, None
+    when it isn't required. ``floor_share`` is the share of its flavor that
+    a new guest's floor takes, if it is like those that run.
     """
 
     usable_kib: int

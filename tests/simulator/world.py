@@ -265,6 +265,9 @@ class World:
         guest.exempt = "" if request.overcommit else "not to be ballooned"
         guest.busy = _INCOMING if client.incoming else ""
         client.guest, client.claim.begun = guest, True
+        if client.incoming:
+            # It had what it has before anybody here was asked.
+            self.ledger.excuse(guest)
         self._count_building()
 
     def _settle(self, client: Client) -> None:
@@ -290,6 +293,7 @@ class World:
         """Start a guest that asked nobody: by hand, past Nova."""
         guest = self.host.start("stranger", flavor_kib=flavor_kib, **more)
         self.ledger.rob()
+        self.ledger.excuse(guest)
         return guest
 
     def set_by_hand(self, guest: SimulatedGuest, target_kib: int) -> None:

@@ -265,8 +265,11 @@ def rule_9_flavors_fit_memory_and_swap(done: Pass) -> str:
     requests = [claim.reservation.request for claim in _unlisted(ledger)]
     flavors_kib = sum(g.flavor_kib for g in ledger.guests)
     flavors_kib += sum(request.flavor_kib for request in requests)
-    swap_kib = sum(g.metadata.swap_kib for g in ledger.guests)
-    swap_kib += sum(request.swap_kib for request in requests)
+    # Swap beyond a guest's own flavor holds nothing of the others.
+    swap_kib = sum(
+        min(g.flavor_kib, g.metadata.swap_kib) for g in ledger.guests
+    )
+    swap_kib += sum(min(r.flavor_kib, r.swap_kib) for r in requests)
     backed_kib = done.usable_kib - _overheads_kib(ledger) + swap_kib
     if flavors_kib <= backed_kib:
         return ""
@@ -274,10 +277,10 @@ def rule_9_flavors_fit_memory_and_swap(done: Pass) -> str:
 
 
 def rule_9_none_is_killed(done: Pass) -> str:
-    for guest in done.ledger.guests:
-        if guest.killed and guest.swap_kib >= guest.flavor_kib:
-            return f"{guest.name} ran out of memory though it has swap"
-    return ""
+    if not done.settings.require_guest_swap or not done.ledger.killed:
+        return ""
+    names = ", ".join(done.ledger.killed)
+    return f"out of memory and swap, though within their flavors: {names}"
 
 
 def rule_10_no_exception_ends_the_loop(done: Pass) -> str:
