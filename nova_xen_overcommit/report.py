@@ -48,9 +48,12 @@ class HostReport:
     made the report. ``state`` is one of :data:`STATES`. ``peak_mib`` is the
     predicted peak of summed demand, guests in warm-up counted in full;
     ``reclaimable_mib`` what idle guests could yield now; ``swap_mib`` the
-    sum of guest swap; ``floor_share`` and ``start_share`` are the host's
-    rules for a new guest, as shares of its flavor, so that the scheduler
-    needs no copy of the host's configuration.
+    sum of guest swap, of each no more than its flavor; ``floor_share`` and
+    ``start_share`` are the host's rules for a new guest, as shares of its
+    flavor, so that the scheduler needs no copy of the host's configuration.
+    ``overhead_mib`` is what guests cost beside their memory; ``floors_mib``
+    and ``peak_mib`` have it in them. The first reports of this version
+    didn't say it.
     """
 
     time_s: float
@@ -75,6 +78,7 @@ class HostReport:
     guests: int
     uncooperative: int
     version: int = VERSION
+    overhead_mib: int = 0
 
     def __post_init__(self) -> None:
         _check(self)
@@ -90,14 +94,20 @@ class HostReport:
             a wrong type or out of range.
         """
         _check_version(values.get("version"))
+        values = {**_LATER, **values}
         missing = [name for name in _NAMES if name not in values]
         if missing:
             raise exception.InvalidReport(f"no field {', '.join(missing)}")
         return cls(**{name: values[name] for name in _NAMES})
 
     def to_dict(self) -> dict[str, Any]:
-        """Give plain values, ready for JSON."""
-        return {name: getattr(self, name) for name in _NAMES}
+        """Give plain values, ready for JSON.
+
+        A field that came later is left out where it says nothing else than
+        its absence.
+        """
+        values = {name: getattr(self, name) for name in _NAMES}
+        return {k: v for k, v in values.items() if _LATER.get(k, ...) != v}
 
     def to_stats(self) -> dict[str, str]:
         """Give the entry for ``ComputeNode.stats``."""
@@ -128,6 +138,8 @@ class HostReport:
 _FIELDS = dataclasses.fields(HostReport)
 _NAMES = tuple(field.name for field in _FIELDS)
 _INTEGERS = tuple(field.name for field in _FIELDS if field.type is int)
+# What a reader of this version doesn't expect, and what its absence means.
+_LATER: dict[str, Any] = {"overhead_mib": 0}
 _NUMBERS = {
     "time_s": MAX_TIME_S,
     "max_ratio": MAX_RATIO,

@@ -8,22 +8,25 @@ from nova_xen_overcommit.policy import floor, promise
 _MIB = 1024
 _FLAVOR_KIB = 1024 * _MIB
 _PEAK_KIB = 260 * _MIB
-_FLOOR_KIB = floor.floor_kib(_FLAVOR_KIB, 0.02)
+_FLOORS = floor.FloorRule(0.02, guest_swap=True)
 _RATIO = 4.0
 _USABLE_KIB = 32 * 1024 * _MIB
 
 
 def account(guests: int, swap_share: float, ratio: float) -> promise.Account:
     """Give a host of 32 GiB with so many idle guests of 1 GiB."""
+    swap_kib = int(_FLAVOR_KIB * swap_share)
+    floor_kib = _FLOORS.floor_kib(_FLAVOR_KIB, swap_kib)
     return promise.Account(
         usable_kib=_USABLE_KIB,
         reserve_kib=128 * _MIB,
         committed_kib=guests * _FLAVOR_KIB,
-        peak_kib=guests * _PEAK_KIB,
-        floors_kib=guests * _FLOOR_KIB,
-        floor_share=_FLOOR_KIB / _FLAVOR_KIB,
+        peak_kib=guests * max(_PEAK_KIB, floor_kib),
+        floors_kib=guests * floor_kib,
+        overhead_kib=0,
+        floor_share=floor_kib / _FLAVOR_KIB,
         max_ratio=ratio,
-        swap_kib=int(guests * _FLAVOR_KIB * swap_share),
+        swap_kib=guests * swap_kib,
     )
 
 

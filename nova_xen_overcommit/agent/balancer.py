@@ -26,6 +26,7 @@ from nova_xen_overcommit.agent.sensors.base import Sensor
 from nova_xen_overcommit.agent.settings import Settings
 from nova_xen_overcommit.agent.unlisted import Unlisted
 from nova_xen_overcommit.policy import grants, targets
+from nova_xen_overcommit.policy.floor import FloorRule
 from nova_xen_overcommit.policy.limits import Limit
 from nova_xen_overcommit.policy.progress import Status
 from nova_xen_overcommit.policy.sample import MemorySample
@@ -97,6 +98,7 @@ class Balancer:
         self._sources: dict[str, str] = {}
         self._refused: set[str] = set()
         self._heard: set[str] = set()
+        self._floor_rule: FloorRule | None = None
         self._outside = Outside(hypervisor, monotonic_s)
         self._restarts = restarts.RestartDesk(hypervisor, leases)
         self.guests: dict[str, TrackedGuest] = {}
@@ -215,11 +217,15 @@ class Balancer:
         settings: Settings,
     ) -> None:
         held = self._leases.held()
+        rule = settings.floor_rule
+        changed, self._floor_rule = rule != self._floor_rule, rule
         tracked = {}
         for domain in domains:
             guest = self.guests.get(domain.uuid)
             if guest is None or guest.domain.domain_id != domain.domain_id:
-                guest = TrackedGuest.found(domain, now_s, settings.floor_share)
+                guest = TrackedGuest.found(domain, now_s, rule)
+            elif changed:
+                guest.heed_rule(rule)
             guest.held = held.get(domain.uuid, "")
             guest.heard = guest.heard or domain.uuid in self._heard
             guest.refresh(

@@ -138,7 +138,7 @@ class Agent:
         for source in self._sources:
             source.follow(self._balancer.guests.values())
         starting = [
-            reservation.request
+            reservation
             for reservation in self._leases.reservations()
             if reservation.request.uuid not in self._balancer.guests
         ]

@@ -163,8 +163,9 @@ def _detail(
     limit: Limit, guest: TrackedGuest, settings: Settings, now_s: float
 ) -> str:
     damping = settings.targets
+    if limit is Limit.FLOOR:
+        return _floor(guest, settings)
     sizes_kib = {
-        Limit.FLOOR: guest.floor_kib,
         Limit.FLAVOR: guest.domain.flavor_kib,
         Limit.DEAD_BAND: damping.dead_band_kib,
         Limit.LARGEST_STEP: targets.largest_step_kib(
@@ -180,6 +181,16 @@ def _detail(
         Limit.PROBED: guest.probe and probing.holds(guest.probe, now_s),
     }
     return causes.get(limit) or _when(limit, guest, now_s)
+
+
+def _floor(guest: TrackedGuest, settings: Settings) -> str:
+    """Give the floor, and why where the guest's swap decides about it."""
+    size = f"{guest.floor_kib // _KIB_PER_MIB} MiB"
+    swap_kib = guest.domain.metadata.swap_kib
+    fixed_kib = guest.domain.flavor_kib - swap_kib
+    if not settings.require_guest_swap or guest.floor_kib != fixed_kib:
+        return size
+    return f"{size}, as it has {swap_kib // _KIB_PER_MIB} MiB of swap"
 
 
 def _when(limit: Limit, guest: TrackedGuest, now_s: float) -> str:

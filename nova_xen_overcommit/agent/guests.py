@@ -68,7 +68,8 @@ class TrackedGuest:
     ``balloons_itself`` says that its target is but a cap, below which it
     does as it wants; it may have fallen silent since it said so.
     ``restart_kib`` is what it comes back with when it reboots, 0 as long
-    as that was not said. ``sensor`` names whose sample it is;
+    as that was not said; ``restart_due``: that it is to be said, or said
+    anew since its floor has changed. ``sensor`` names whose sample it is;
     ``decision`` is what was decided in the last pass, ``limits`` what kept
     it from more; ``status_s`` is since when its progress has its status,
     ``spoke_s`` since when it speaks.
@@ -94,6 +95,7 @@ class TrackedGuest:
     shrank_s: float = -math.inf
     felt_kib: int = 0
     restart_kib: int = 0
+    restart_due: bool = True
     took_back: bool = False
     spoke_s: float = math.inf
     speaks: bool = False
@@ -114,13 +116,13 @@ class TrackedGuest:
 
     @classmethod
     def found(
-        cls, domain: Domain, now_s: float, floor_share: float
+        cls, domain: Domain, now_s: float, rule: floor.FloorRule
     ) -> "TrackedGuest":
         """Begin to track a guest; its target is what was last asked."""
         asked_kib = domain.asked_kib
         return cls(
             domain=domain,
-            floor_kib=_floor_kib(domain, floor_share),
+            floor_kib=_floor_kib(domain, rule),
             first_seen_s=now_s,
             target_kib=asked_kib,
             demand_kib=domain.flavor_kib,
@@ -129,6 +131,18 @@ class TrackedGuest:
             now_s=now_s,
             status_s=now_s,
         )
+
+    def heed_rule(self, rule: floor.FloorRule) -> None:
+        """Take the floor that the host's options make now."""
+        self._take_floor(_floor_kib(self.domain, rule))
+        self._judge()
+
+    def _take_floor(self, floor_kib: int) -> None:
+        if floor_kib == self.floor_kib:
+            return
+        self.floor_kib = floor_kib
+        self.restart_due = True
+        self._view = None
 
     def refresh(
         self,
@@ -182,7 +196,7 @@ class TrackedGuest:
             # It may have spoken at any time since the last pass.
             self.felt_kib = max(self.domain.actual_kib, domain.actual_kib)
         if domain.metadata != self.domain.metadata:
-            self.floor_kib = _floor_kib(domain, settings.floor_share)
+            self._take_floor(_floor_kib(domain, settings.floor_rule))
         self._heed(domain)
         self.took_back = self._has_taken(domain)
         self.domain = domain
@@ -270,7 +284,8 @@ class TrackedGuest:
         self.frozen = self._why_frozen()
         probed = self.probed
         if self.speaks and demand is not None:
-            self.demand_kib = demand.demand_kib
+            # Its floor may have risen since it spoke.
+            self.demand_kib = max(self.floor_kib, demand.demand_kib)
             firm_kib = max(self.floor_kib, demand.firm_kib)
             self.firm_need_kib = min(self.demand_kib, firm_kib)
         elif probed is not None:
@@ -519,6 +534,14 @@ class TrackedGuest:
         return max(self.floor_kib, probed.demand_kib)
 
     @property
+    def counted_swap_kib(self) -> int:
+        """How much of its swap backs its flavor."""
+        domain = self.domain
+        return floor.counted_swap_kib(
+            domain.flavor_kib, domain.metadata.swap_kib
+        )
+
+    @property
     def idle_kib(self) -> int:
         """What it has above its demand; none when it can't be believed."""
         return max(0, self.domain.actual_kib - self.demand_kib)
@@ -564,7 +587,6 @@ class TrackedGuest:
         return lack_kib >= max(1, settings.targets.dead_band_kib)
 
 
-def _floor_kib(domain: Domain, floor_share: float) -> int:
-    return floor.floor_kib(
-        domain.flavor_kib, floor_share, domain.metadata.floor_kib
-    )
+def _floor_kib(domain: Domain, rule: floor.FloorRule) -> int:
+    told = domain.metadata
+    return rule.floor_kib(domain.flavor_kib, told.swap_kib, told.floor_kib)

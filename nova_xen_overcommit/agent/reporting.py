@@ -10,7 +10,7 @@ from nova_xen_overcommit.agent import starts
 from nova_xen_overcommit.agent.balancer import PassResult
 from nova_xen_overcommit.agent.guests import TrackedGuest
 from nova_xen_overcommit.agent.history import DemandHistory, Seen
-from nova_xen_overcommit.agent.protocol import StartRequest
+from nova_xen_overcommit.agent.reservations import Reservation
 from nova_xen_overcommit.agent.settings import Settings
 from nova_xen_overcommit.policy import promise
 from nova_xen_overcommit.policy.predictors import Predictor
@@ -30,8 +30,9 @@ class Sums:
     """The host's guests and starts in flight, added up; KiB.
 
     ``left_kib`` is measured free, but is what guests that move their own
-    balloons may take back at any time. ``floor_share`` is the share of their
-    flavors that the floors of its ballooned guests take.
+    balloons may take back at any time. ``swap_kib`` is what of the guests'
+    swap backs their flavors. ``floor_share`` is the share of their flavors
+    that the floors of its ballooned guests take.
     """
 
     committed_kib: int
@@ -49,15 +50,17 @@ class Sums:
     def of(
         cls,
         guests: Mapping[str, TrackedGuest],
-        starting: list[StartRequest],
+        starting: list[Reservation],
         settings: Settings,
     ) -> "Sums":
         """Add up."""
-        flying_kib = sum(request.flavor_kib for request in starting)
+        requests = [reservation.request for reservation in starting]
+        flying_kib = sum(request.flavor_kib for request in requests)
         committed_kib = full_kib = flying_kib
-        swap_kib = sum(request.swap_kib for request in starting)
+        swap_kib = sum(starts.swap_of(request) for request in requests)
         demand_kib = idle_kib = reclaimable_kib = left_kib = 0
-        overhead_kib = exempt_kib = ballooned_kib = floors_kib = 0
+        overhead_kib = sum(one.overhead_kib for one in starting)
+        exempt_kib = ballooned_kib = floors_kib = 0
         # Once through: there may be thousands, in each pass.
         for guest in guests.values():
             domain = guest.domain
@@ -75,14 +78,14 @@ class Sums:
                 idle_kib += guest.idle_kib
             reclaimable_kib += guest.could_yield_kib
             left_kib += guest.left_kib
-            swap_kib += domain.metadata.swap_kib
+            swap_kib += guest.counted_swap_kib
             overhead_kib += domain.overhead_kib
         return cls(
             committed_kib=committed_kib,
             # Who is never ballooned keeps its flavor.
             floors_kib=floors_kib
             + exempt_kib
-            + sum(starts.floor_of(r, settings) for r in starting),
+            + sum(starts.floor_of(r, settings) for r in requests),
             demand_kib=demand_kib,
             full_kib=full_kib,
             idle_kib=idle_kib,
@@ -162,7 +165,7 @@ class Reporter:
         self,
         result: PassResult,
         guests: Mapping[str, TrackedGuest],
-        starting: list[StartRequest],
+        starting: list[Reservation],
         settings: Settings,
         *,
         now_s: float,
@@ -199,6 +202,7 @@ class Reporter:
             floor_share=settings.floor_share,
             start_share=settings.start_share,
             require_guest_swap=settings.require_guest_swap,
+            overhead_mib=_mib_up(sums.overhead_kib),
             guests=len(guests),
             uncooperative=sum(
                 guest.progress.status is Status.UNCOOPERATIVE
@@ -251,6 +255,7 @@ class Reporter:
             committed_kib=sums.committed_kib,
             peak_kib=peak_kib,
             floors_kib=sums.floors_kib + sums.overhead_kib,
+            overhead_kib=sums.overhead_kib,
             floor_share=sums.floor_share,
             max_ratio=settings.max_ratio,
             swap_kib=sums.swap_kib if settings.require_guest_swap else None,

@@ -35,12 +35,16 @@ class RestartDesk:
     def prepare(
         self, guests: Iterable[TrackedGuest], settings: Settings
     ) -> None:
-        """Say of each new guest with how much it comes back."""
+        """Say of each guest with how much it comes back.
+
+        Once, and again when its floor has changed.
+        """
         if not self._hypervisor.rebuilds_at_reboot:
             return
         for guest in guests:
-            if guest.restart_kib or guest.domain.busy or guest.held:
+            if not guest.restart_due or guest.domain.busy or guest.held:
                 continue
+            guest.restart_due = False
             if guest.domain.exempt:
                 guest.restart_kib = guest.domain.flavor_kib
             else:

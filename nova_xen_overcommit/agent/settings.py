@@ -11,6 +11,7 @@ from typing import Self
 from oslo_config import cfg
 
 from nova_xen_overcommit.policy.demand import DemandSettings
+from nova_xen_overcommit.policy.floor import FloorRule
 from nova_xen_overcommit.policy.probe import ProbeSettings
 from nova_xen_overcommit.policy.progress import ProgressSettings
 from nova_xen_overcommit.policy.targets import TargetSettings
@@ -49,6 +50,11 @@ class Settings:
     def moves(self) -> bool:
         """Whether balloons may be moved at all."""
         return self.mode != "observe"
+
+    @property
+    def floor_rule(self) -> FloorRule:
+        """How guests' floors are made."""
+        return FloorRule(self.floor_share, self.require_guest_swap)
 
     @classmethod
     def of(cls, conf: cfg.ConfigOpts) -> Self:

@@ -47,9 +47,14 @@ def floor_of(request: StartRequest, settings: Settings) -> int:
     """Give the floor the guest will have; its flavor if never ballooned."""
     if not request.overcommit:
         return request.flavor_kib
-    return floor.floor_kib(
-        request.flavor_kib, settings.floor_share, request.floor_kib
+    return settings.floor_rule.floor_kib(
+        request.flavor_kib, request.swap_kib, request.floor_kib
     )
+
+
+def swap_of(request: StartRequest) -> int:
+    """Give how much of the guest's swap backs its flavor."""
+    return floor.counted_swap_kib(request.flavor_kib, request.swap_kib)
 
 
 class StartDesk:
@@ -130,19 +135,21 @@ class StartDesk:
         """Refuse what would break the rule of floors or of guest swap."""
         if not self._settings.moves:
             return None
-        others = self._others(reservation, granted)
-        if not self._floors_fit(reservation, others, usable_kib):
-            return self._no_room(
-                reservation,
-                self._spare(usable_kib),
-                "the floors of all guests would exceed the host's memory",
-            )
-        if not self._swap_fits(reservation, others, usable_kib):
+        starting = [reservation, *self._others(reservation, granted)]
+        left_kib = usable_kib - self._overheads_kib(starting)
+        # Where swap doesn't fit, floors don't either: the nearer cause first.
+        if not self._swap_fits(starting, left_kib):
             return self._no_room(
                 reservation,
                 self._spare(usable_kib),
                 "guests' flavors would exceed the host's memory and their "
                 "swap",
+            )
+        if not self._floors_fit(starting, left_kib):
+            return self._no_room(
+                reservation,
+                self._spare(usable_kib),
+                "the floors of all guests would exceed the host's memory",
             )
         return None
 
@@ -152,46 +159,46 @@ class StartDesk:
 
     def _others(
         self, reservation: Reservation, granted: Sequence[Reservation]
-    ) -> list[StartRequest]:
+    ) -> list[Reservation]:
         running = {*self._guests, reservation.request.uuid}
-        return [r.request for r in granted if r.request.uuid not in running]
+        return [r for r in granted if r.request.uuid not in running]
 
-    def _running(self, but: str) -> list[TrackedGuest]:
-        return [g for u, g in self._guests.items() if u != but]
+    def _running(self, starting: Sequence[Reservation]) -> list[TrackedGuest]:
+        """Give the guests that none of the starts is about."""
+        begun = {one.request.uuid for one in starting}
+        return [g for u, g in self._guests.items() if u not in begun]
+
+    def _overheads_kib(self, starting: Sequence[Reservation]) -> int:
+        running = self._running(starting)
+        overheads_kib = sum(g.domain.overhead_kib for g in running)
+        return overheads_kib + sum(one.overhead_kib for one in starting)
 
     def _floors_fit(
-        self,
-        reservation: Reservation,
-        others: Sequence[StartRequest],
-        usable_kib: int,
+        self, starting: Sequence[Reservation], left_kib: int
     ) -> bool:
-        request = reservation.request
-        running = self._running(request.uuid)
+        """Whether all floors fit into what overheads leave."""
         floors_kib = sum(
             g.domain.flavor_kib if g.domain.exempt else g.floor_kib
-            for g in running
+            for g in self._running(starting)
         )
-        floors_kib += sum(g.domain.overhead_kib for g in running)
-        floors_kib += sum(floor_of(r, self._settings) for r in others)
-        asked_kib = floor_of(request, self._settings)
-        needed_kib = floors_kib + asked_kib + reservation.overhead_kib
-        return needed_kib + self._settings.reserve_kib <= usable_kib
+        floors_kib += sum(
+            floor_of(one.request, self._settings) for one in starting
+        )
+        return floors_kib + self._settings.reserve_kib <= left_kib
 
     def _swap_fits(
-        self,
-        reservation: Reservation,
-        others: Sequence[StartRequest],
-        usable_kib: int,
+        self, starting: Sequence[Reservation], left_kib: int
     ) -> bool:
+        """Whether all flavors fit into what overheads leave, and swap."""
         if not self._settings.require_guest_swap:
             return True
-        running = self._running(reservation.request.uuid)
-        starting = [reservation.request, *others]
+        running = self._running(starting)
+        requests = [one.request for one in starting]
         flavors_kib = sum(g.domain.flavor_kib for g in running)
-        flavors_kib += sum(request.flavor_kib for request in starting)
-        swap_kib = sum(g.domain.metadata.swap_kib for g in running)
-        swap_kib += sum(request.swap_kib for request in starting)
-        return flavors_kib <= usable_kib + swap_kib
+        flavors_kib += sum(request.flavor_kib for request in requests)
+        swap_kib = sum(g.counted_swap_kib for g in running)
+        swap_kib += sum(swap_of(request) for request in requests)
+        return flavors_kib <= left_kib + swap_kib
 
     def _hopeless(
         self, reservation: Reservation, spendable_kib: int, now_s: float

@@ -22,10 +22,14 @@ of risk.
         mutable=True,
         help="""
 Whether the sum of flavors may exceed usable memory only by as much as the
-guests have swap of their own (the flavor's ``swap``). With it, if all
-guests want everything at once they swap inside themselves and none is
-killed. Without it, a guest without swap can run out of memory at its
-floor.
+guests have swap of their own (the flavor's ``swap``, of each guest as much
+as its flavor at most), and no guest is squeezed below what its swap doesn't
+hold of its flavor. With it, if all guests want everything at once they swap
+inside themselves and none is killed; by default, since nobody can tell from
+outside which guests could do without. A guest without swap then keeps its
+whole flavor, as if its flavor forbade overcommit. Without it any guest may
+be squeezed to the floor of its size, and one with little swap can run out
+of memory there.
 """,
     ),
     cfg.StrOpt(

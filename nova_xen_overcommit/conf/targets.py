@@ -17,8 +17,9 @@ today keeps for itself, whichever is more. The latter falls with the size
 from 17 % (170 MiB of 1 GiB) over 6 % (476 MiB of 8 GiB) to 2 % (1.4 GiB of
 64 GiB), and decides by default for nearly all guests: a tenth of a large
 guest is memory that idles while others are short. The flavor extra spec
-``xen_overcommit:floor_mb`` raises it for one flavor. The sum of floors
-bounds how many guests a host takes.
+``xen_overcommit:floor_mb`` raises it for one flavor, and
+``require_guest_swap`` for guests with little swap. The sum of floors bounds
+how many guests a host takes.
 """,
     ),
     cfg.FloatOpt(

@@ -22,9 +22,11 @@ class Account:
 
     ``peak_kib`` is the predicted peak of summed demand, with guests that
     are too young, silent or uncooperative counted in full, and starts in
-    flight counted with their flavors. ``swap_kib`` is the sum of guest
-    swap, None when it isn't required. ``floor_share`` is the share of its
-    flavor that a new guest's floor takes, if it is like those that run.
+    flight counted with their flavors. ``overhead_kib`` is what the guests
+    cost beside their memory; peak and floors have it in them. ``swap_kib``
+    is the sum of guest swap, of each guest no more than its flavor, None
+    when it isn't required. ``floor_share`` is the share of its flavor that
+    a new guest's floor takes, if it is like those that run.
     """
 
     usable_kib: int
@@ -32,6 +34,7 @@ class Account:
     committed_kib: int
     peak_kib: int
     floors_kib: int
+    overhead_kib: int
     floor_share: float
     max_ratio: float
     swap_kib: int | None
@@ -75,9 +78,9 @@ def _bounds(account: Account) -> dict[str, int]:
         - account.committed_kib,
     }
     if account.swap_kib is not None:
-        bounds["swap"] = (
-            account.usable_kib + account.swap_kib - account.committed_kib
-        )
+        backed_kib = account.usable_kib - account.overhead_kib
+        backed_kib += account.swap_kib
+        bounds["swap"] = backed_kib - account.committed_kib
     return bounds
 
 

@@ -70,6 +70,12 @@ class Request:
     swap_mib: int = 0
     overcommit: bool = True
 
+    @property
+    def counted_swap_mib(self) -> int:
+        """How much of its swap backs its flavor."""
+        flavor_kib, swap_kib = self.memory_mib * _KIB, self.swap_mib * _KIB
+        return floor.counted_swap_kib(flavor_kib, swap_kib) // _KIB
+
 
 class HostFigures(NamedTuple):
     """What Nova counts for a host, claims up to this moment included.
@@ -120,13 +126,15 @@ class Claims(NamedTuple):
     def least_mib(self, report: HostReport) -> tuple[int, int]:
         """Give the floors and the starts of these guests, each summed.
 
-        Only their number and sum are known: taken as equally large.
+        Only their number and sum are known: taken as equally large, with
+        as much swap as memory. That they may have none counts where swap
+        is summed up; how much they have the agent knows, when they start.
         """
         if not self.guests:
             return 0, 0
         mean_mib = -(-self.memory_mib // self.guests)
         floor_mib, start_mib = _least_mib(
-            mean_mib, 0, report.floor_share, report.start_share
+            mean_mib, mean_mib, 0, _floor_rule(report), report.start_share
         )
         return self.guests * floor_mib, self.guests * start_mib
 
@@ -271,7 +279,8 @@ def _guest_swap(
     if not report.require_guest_swap:
         return None
     flavors_mib = report.committed_mib + claims.memory_mib + request.memory_mib
-    backed_mib = report.usable_mib + report.swap_mib + request.swap_mib
+    backed_mib = report.usable_mib - report.overhead_mib
+    backed_mib += report.swap_mib + request.counted_swap_mib
     if flavors_mib <= backed_mib:
         return None
     return Why(
@@ -313,24 +322,30 @@ def _least_of(request: Request, report: HostReport) -> tuple[int, int]:
         return request.memory_mib, request.memory_mib
     return _least_mib(
         request.memory_mib,
+        request.swap_mib,
         request.floor_mib,
-        report.floor_share,
+        _floor_rule(report),
         report.start_share,
     )
+
+
+def _floor_rule(report: HostReport) -> floor.FloorRule:
+    return floor.FloorRule(report.floor_share, report.require_guest_swap)
 
 
 @functools.lru_cache(maxsize=1024)
 def _least_mib(
     flavor_mib: int,
+    swap_mib: int,
     asked_floor_mib: int,
-    floor_share: float,
+    rule: floor.FloorRule,
     start_share: float,
 ) -> tuple[int, int]:
     # Most hosts of a cloud have the same shares, and are asked for few
     # flavors.
     flavor_kib = flavor_mib * _KIB
-    floor_kib = floor.floor_kib(
-        flavor_kib, floor_share, asked_floor_mib * _KIB
+    floor_kib = rule.floor_kib(
+        flavor_kib, swap_mib * _KIB, asked_floor_mib * _KIB
     )
     start_kib = floor.start_kib(flavor_kib, floor_kib, start_share)
     return -(-floor_kib // _KIB), -(-start_kib // _KIB)

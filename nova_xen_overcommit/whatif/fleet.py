@@ -55,8 +55,9 @@ class Fleet:
         sizes = trace.sizes_kib.tolist()
         self.names = trace.names
         self.sizes_kib = trace.sizes_kib
+        rule = settings.floor_rule
         self.floors_kib = _each(
-            sizes, lambda kib: floor.floor_kib(kib, settings.floor_share)
+            sizes, lambda kib: rule.floor_kib(kib, int(kib * swap_share))
         )
         self.overheads_kib = _each(
             sizes, lambda kib: shape.overhead_of(kib, VCPUS, OS_TYPE)

@@ -9,7 +9,7 @@ import numpy as np
 
 from nova_xen_overcommit import report as reports
 from nova_xen_overcommit.agent.settings import Settings
-from nova_xen_overcommit.policy import promise
+from nova_xen_overcommit.policy import floor, promise
 from nova_xen_overcommit.policy.predictors import Predictor
 from nova_xen_overcommit.whatif.arrays import Bools, Ints
 from nova_xen_overcommit.whatif.balancing import Balancer
@@ -100,6 +100,7 @@ class Reporter:
             committed_kib=flavors_kib,
             peak_kib=overheads_kib + self._peak_kib(host, flavors_kib),
             floors_kib=floors_kib + overheads_kib,
+            overhead_kib=overheads_kib,
             floor_share=(
                 floors_kib / flavors_kib
                 if flavors_kib
@@ -107,11 +108,18 @@ class Reporter:
             ),
             max_ratio=settings.max_ratio,
             swap_kib=(
-                int(fleet.swaps_kib[members].sum())
+                self._swap_kib(members)
                 if settings.require_guest_swap
                 else None
             ),
         )
+
+    def _swap_kib(self, members: Ints) -> int:
+        """Give what of the guests' swap backs their flavors."""
+        fleet = self._fleet
+        sizes_kib = fleet.sizes_kib[members].tolist()
+        swaps_kib = fleet.swaps_kib[members].tolist()
+        return sum(map(floor.counted_swap_kib, sizes_kib, swaps_kib))
 
     def _peak_kib(self, host: Host, flavors_kib: int) -> int:
         """Give the peak with those in full who aren't known."""
@@ -152,13 +160,14 @@ class Reporter:
             peak_mib=_mib_up(account.peak_kib),
             idle_mib=int(idle_kib[speaks].sum()) // _KIB_PER_MIB,
             reclaimable_mib=int(spare_kib[yields].sum()) // _KIB_PER_MIB,
-            swap_mib=int(fleet.swaps_kib[members].sum()) // _KIB_PER_MIB,
+            swap_mib=self._swap_kib(members) // _KIB_PER_MIB,
             max_ratio=settings.max_ratio,
             floor_share=settings.floor_share,
             start_share=settings.start_share,
             require_guest_swap=settings.require_guest_swap,
             guests=len(members),
             uncooperative=0,
+            overhead_mib=_mib_up(account.overhead_kib),
         )
 
     def _state(self, members: Ints, short_kib: int, free_kib: int) -> str:

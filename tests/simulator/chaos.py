@@ -251,7 +251,7 @@ class Chaos:
         world = self.world
         flavor_kib = self._rng.choice([128, 512, 1024]) * MIB
         full = len(world.host.guests) >= self._most_guests
-        if full or flavor_kib > world.host.free_kib:
+        if full or not world.host.has_room(flavor_kib):
             return False
         guest = world.appear(flavor_kib, wants_kib=20 * MIB)
         self._say(f"{guest.name} appears")

@@ -37,6 +37,7 @@ def host(rng: random.Random) -> SimulatedHost:
         physical_kib=rng.choice([1, 2, 2, 3, 4, 8]) * GIB,
         kept_kib=rng.choice([128, 256, 512]) * MIB,
         speed_kib_s=rng.choice([20, 50, 100, 500]) * MIB,
+        guest_overhead_kib=rng.choice([0, 1, 12, 40]) * MIB,
     )
 
 

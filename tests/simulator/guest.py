@@ -32,6 +32,7 @@ class SimulatedGuest(GuestMemory):
     is what it writes into xenstore).
     ``chosen_kib`` is what a guest chose that moves its own balloon, None for
     others. ``speaks_every_s`` 0 means that its figures are always new.
+    ``overhead_kib`` is what the hypervisor needs for it beside its memory.
     """
 
     uuid: str
@@ -55,6 +56,7 @@ class SimulatedGuest(GuestMemory):
     dies_at_call: bool = False
     garbage: bytes = b""
     restart_kib: int = 0
+    overhead_kib: int = 0
     chosen_kib: int | None = None
     looked_s: float = -math.inf
     starved_looks: int = 0
@@ -161,7 +163,7 @@ class SimulatedGuest(GuestMemory):
             flavor_kib=self.flavor_kib,
             actual_kib=self.actual_kib,
             asked_kib=self.target_kib,
-            overhead_kib=0,
+            overhead_kib=self.overhead_kib,
             metadata=self.metadata,
             busy=self.busy,
             exempt=self.exempt,

@@ -31,7 +31,8 @@ class SimulatedHost:
     raises. ``garbage``: the figures of all guests are these, as from a
     sensor that has gone mad. ``disks_fail``: nothing is counted on guests'
     disks. ``kill_after_calls``: the agent is killed
-    instead of the n-th next setMemory.
+    instead of the n-th next setMemory. Each guest costs
+    ``guest_overhead_kib`` beside its memory.
     """
 
     kind = "test"
@@ -41,11 +42,13 @@ class SimulatedHost:
         physical_kib: int = 4 * GIB,
         kept_kib: int = 512 * MIB,
         speed_kib_s: int = 100 * MIB,
+        guest_overhead_kib: int = 0,
     ) -> None:
         self.clock = VirtualClock()
         self.physical_kib = physical_kib
         self.kept_kib = kept_kib
         self.speed_kib_s = speed_kib_s
+        self.guest_overhead_kib = guest_overhead_kib
         self.guests: dict[str, SimulatedGuest] = {}
         self.calls: list[tuple[str, int]] = []
         self.unreachable = False
@@ -77,7 +80,7 @@ class SimulatedHost:
         self._ids += 1
         actual_kib = flavor_kib if actual_kib is None else actual_kib
         swap_kib = flavor_kib if swap_kib is None else swap_kib
-        assert actual_kib <= self.free_kib, "the hypervisor has no memory"
+        assert self.has_room(actual_kib), "the hypervisor has no memory"
         guest = SimulatedGuest(
             uuid=uuid or str(uuids.UUID(int=self._ids)),
             name=f"{name}-{self._ids}",
@@ -90,6 +93,7 @@ class SimulatedHost:
             metadata=GuestMetadata(swap_kib=swap_kib),
             file_kib=file_kib,
             course=course,
+            overhead_kib=self.guest_overhead_kib,
         )
         guest.work(self.clock.now_s)
         guest.settle()
@@ -114,8 +118,15 @@ class SimulatedHost:
 
     @property
     def free_kib(self) -> int:
-        held_kib = sum(guest.actual_kib for guest in self.guests.values())
+        held_kib = sum(
+            guest.actual_kib + guest.overhead_kib
+            for guest in self.guests.values()
+        )
         return self.physical_kib - self.kept_kib - held_kib - self.building_kib
+
+    def has_room(self, actual_kib: int) -> bool:
+        """Whether one more guest of this size could be built."""
+        return actual_kib + self.guest_overhead_kib <= self.free_kib
 
     def run(self, seconds: float) -> None:
         """Let time pass: donors move first, then who grows."""
@@ -218,7 +229,7 @@ class SimulatedHost:
 
     def overhead_kib(self, flavor_kib: int, vcpus: int, os_type: str) -> int:
         del flavor_kib, vcpus, os_type
-        return 0
+        return self.guest_overhead_kib
 
     # The sensor's side.
 

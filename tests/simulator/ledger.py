@@ -12,7 +12,6 @@ from collections.abc import Iterable
 
 from nova_xen_overcommit.agent.reservations import Reservation
 from nova_xen_overcommit.agent.settings import Settings
-from nova_xen_overcommit.policy import floor
 from nova_xen_overcommit.policy.progress import ProgressSettings
 from nova_xen_overcommit.policy.sample import MemorySample
 from tests.simulator.guest import SimulatedGuest
@@ -132,6 +131,11 @@ class Ledger:
         self.records: dict[int, Record] = {}
         # Domains of which this agent said with how much they come back.
         self.prepared: set[int] = set()
+        # Guests whose programs were killed since the last pass, though none
+        # but an agent could have left them with so little.
+        self.killed: list[str] = []
+        self._kills: dict[int, int] = {}
+        self._excused: set[int] = set()
 
     def begin_agent(self) -> None:
         """Forget: the next agent knows nothing."""
@@ -208,14 +212,43 @@ class Ledger:
     def look(self) -> None:
         """See every guest as a pass does that begins now."""
         now_s = self.now_s
+        self.killed = []
         if self.host.unreachable:
             return
+        self.killed = [g.name for g in self.guests if self._newly_killed(g)]
+        self._end_excuses()
         for guest in self.guests:
             known = self.record(guest)
             if guest.target_kib != known.told_kib:
                 self._heed(guest, known)
             self._look_at(guest, known, now_s)
         self._forget(now_s)
+
+    def excuse(self, guest: SimulatedGuest) -> None:
+        """Take note that somebody left a guest with whatever it has.
+
+        Its programs may be killed until it has what it can't swap.
+        """
+        self._excused.add(guest.domain_id)
+
+    def _end_excuses(self) -> None:
+        for guest in self.guests:
+            least_kib = guest.flavor_kib - guest.swap_kib
+            if min(guest.actual_kib, guest.target_kib) >= least_kib:
+                self._excused.discard(guest.domain_id)
+
+    def _newly_killed(self, guest: SimulatedGuest) -> bool:
+        """Whether its kernel killed, and had no other reason to.
+
+        Who wants more than its flavor isn't helped by any swap rule.
+        """
+        before = self._kills.get(guest.domain_id, 0)
+        self._kills[guest.domain_id] = guest.oom_kills
+        if guest.oom_kills == before or guest.domain_id in self._excused:
+            return False
+        # Where it rests below its target is its own doing.
+        most_kib = guest.flavor_kib + min(0, guest.offset_kib)
+        return guest.killed_needing_kib < most_kib
 
     def _heed(self, guest: SimulatedGuest, known: Record) -> None:
         """See what came true of a call that got no answer, or another's."""
@@ -303,6 +336,7 @@ class Ledger:
         An agent may take that for the end of its back-off.
         """
         self.rob()
+        self.excuse(guest)
         known = self.records.get(guest.domain_id)
         if known is not None:
             known.still_s, known.progress_s = 0.0, self.now_s
@@ -321,9 +355,10 @@ class Ledger:
 
     def floor_kib(self, guest: SimulatedGuest) -> int:
         """Give its floor by the options."""
-        share = self._settings.floor_share
-        asked_kib = guest.metadata.floor_kib
-        return floor.floor_kib(guest.flavor_kib, share, asked_kib)
+        told = guest.metadata
+        return self._settings.floor_rule.floor_kib(
+            guest.flavor_kib, told.swap_kib, told.floor_kib
+        )
 
     def fresh(self, guest: SimulatedGuest) -> bool:
         """Whether it has said something believable lately."""
@@ -365,7 +400,7 @@ class Ledger:
     def _kept_for_reboots_kib(self) -> int:
         """Give what guests come back with that are gone for a moment."""
         return sum(
-            one.guest.restart_kib
+            one.guest.restart_kib + one.guest.overhead_kib
             for one in self.away
             if not one.robbed
             and one.noticed_s <= self.now_s < one.gone_s + KEPT_FOR_S

@@ -231,7 +231,9 @@ class World:
             self._settle(client)
         elif client.built_at_s is not None:
             if self.host.clock.now_s >= client.built_at_s:
-                self._list(client, client.reservation.claim_kib)
+                granted_kib = client.reservation.granted_kib
+                assert granted_kib is not None
+                self._list(client, granted_kib)
         elif client.reservation.failure is not None:
             self._disconnect(client)
         elif client.reservation.granted_kib is not None:
@@ -240,7 +242,7 @@ class World:
     def _build(self, client: Client) -> None:
         """Let libvirt build the domain, if there is memory for it."""
         if client.incoming:
-            if self.host.free_kib >= _INCOMING_KIB:
+            if self.host.has_room(_INCOMING_KIB):
                 self._list(client, _INCOMING_KIB)
         elif self.host.free_kib >= client.reservation.claim_kib:
             client.built_at_s = self.host.clock.now_s + client.build_s
@@ -249,7 +251,8 @@ class World:
     def _list(self, client: Client, actual_kib: int) -> None:
         request = client.reservation.request
         client.built_at_s = self.host.clock.now_s
-        granted_kib = client.reservation.claim_kib
+        granted_kib = client.reservation.granted_kib
+        assert granted_kib is not None
         self.host.building_kib -= client.building_kib
         guest = self.host.start(
             "guest",
@@ -264,6 +267,9 @@ class World:
         guest.exempt = "" if request.overcommit else "not to be ballooned"
         guest.busy = _INCOMING if client.incoming else ""
         client.guest, client.claim.begun = guest, True
+        if client.incoming:
+            # It had what it has before anybody here was asked.
+            self.ledger.excuse(guest)
         self._count_building()
 
     def _settle(self, client: Client) -> None:
@@ -289,6 +295,7 @@ class World:
         """Start a guest that asked nobody: by hand, past Nova."""
         guest = self.host.start("stranger", flavor_kib=flavor_kib, **more)
         self.ledger.rob()
+        self.ledger.excuse(guest)
         return guest
 
     def set_by_hand(self, guest: SimulatedGuest, target_kib: int) -> None:
@@ -311,7 +318,7 @@ class World:
             guest = away.guest
             least_kib = guest.restart_kib or guest.flavor_kib
             due = away.back_s <= now_s and guest.uuid not in self.host.guests
-            if not due or least_kib > self.host.free_kib:
+            if not due or not self.host.has_room(least_kib):
                 continue
             again = self.host.come_back(guest)
             again.metadata, again.exempt = guest.metadata, guest.exempt

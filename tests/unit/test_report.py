@@ -82,6 +82,16 @@ class DisbeliefTest(unittest.TestCase):
     def test_a_field_of_the_same_version_that_is_unknown(self) -> None:
         self.assertEqual(world.REPORT, read(text_of(colour="blue")))
 
+    def test_a_field_that_came_later(self) -> None:
+        # Given a report of an agent that doesn't know it
+        self.assertEqual(0, world.REPORT.overhead_mib)
+        self.assertNotIn("overhead_mib", world.REPORT.to_dict())
+        # Then its absence is no fault, and its presence counts
+        told = read(text_of(overhead_mib=160))
+        assert told is not None
+        self.assertEqual(160, told.overhead_mib)
+        self.assertEqual(160, told.to_dict()["overhead_mib"])
+
     def test_a_missing_field(self) -> None:
         for name in world.REPORT.to_dict():
             with self.subTest(name=name):

@@ -203,7 +203,7 @@ HOST: tuple[Metric[HostStatus], ...] = (
         *_reported(
             "host_guest_swap_bytes",
             "swap_mib",
-            "Sum of the guests' own swap disks.",
+            "Sum of the guests' own swap, of each as much as its flavor.",
         )
     ),
     Metric(

@@ -20,8 +20,8 @@ _PUBLISHER = (
     "driver runs), or let probe_silent_guests watch it from outside"
 )
 _NO_SWAP = (
-    "no swap disk, and require_guest_swap is set: for its sake nothing is "
-    "promised beyond physical memory"
+    "no swap disk, and require_guest_swap is set: nothing is ever taken "
+    "from it, so that it needs none"
 )
 
 

@@ -71,10 +71,19 @@ def rule_1_floors_fit_at_admission(done: Pass) -> str:
         starts.floor_of(claim.reservation.request, settings)
         for claim in _unlisted(ledger)
     )
-    needed_kib = floors_kib + settings.reserve_kib
+    needed_kib = floors_kib + _overheads_kib(ledger) + settings.reserve_kib
     if needed_kib <= done.usable_kib:
         return ""
-    return f"floors and reserve are {needed_kib}, usable {done.usable_kib}"
+    return (
+        f"floors, overheads and reserve are {needed_kib}, usable "
+        f"{done.usable_kib}"
+    )
+
+
+def _overheads_kib(ledger: Ledger) -> int:
+    """Give what guests and granted starts cost beside their memory."""
+    count = len(ledger.host.guests) + len(_unlisted(ledger))
+    return count * ledger.host.guest_overhead_kib
 
 
 def _unlisted(ledger: Ledger) -> list[Claim]:
@@ -233,6 +242,7 @@ def rule_7_nothing_is_held_for_the_dead(done: Pass) -> str:
         return ""
     ledger = done.ledger
     left_kib = done.spendable_kib - ledger.withheld_kib()
+    left_kib -= ledger.host.guest_overhead_kib
     for claim in ledger.claims:
         if claim.reservation.answered.is_set():
             continue
@@ -255,18 +265,22 @@ def rule_9_flavors_fit_memory_and_swap(done: Pass) -> str:
     requests = [claim.reservation.request for claim in _unlisted(ledger)]
     flavors_kib = sum(g.flavor_kib for g in ledger.guests)
     flavors_kib += sum(request.flavor_kib for request in requests)
-    swap_kib = sum(g.metadata.swap_kib for g in ledger.guests)
-    swap_kib += sum(request.swap_kib for request in requests)
-    if flavors_kib <= done.usable_kib + swap_kib:
+    # Swap beyond a guest's own flavor holds nothing of the others.
+    swap_kib = sum(
+        min(g.flavor_kib, g.metadata.swap_kib) for g in ledger.guests
+    )
+    swap_kib += sum(min(r.flavor_kib, r.swap_kib) for r in requests)
+    backed_kib = done.usable_kib - _overheads_kib(ledger) + swap_kib
+    if flavors_kib <= backed_kib:
         return ""
-    return f"flavors are {flavors_kib}, memory and swap {swap_kib} less"
+    return f"flavors are {flavors_kib}, memory and swap {backed_kib}"
 
 
 def rule_9_none_is_killed(done: Pass) -> str:
-    for guest in done.ledger.guests:
-        if guest.killed and guest.swap_kib >= guest.flavor_kib:
-            return f"{guest.name} ran out of memory though it has swap"
-    return ""
+    if not done.settings.require_guest_swap or not done.ledger.killed:
+        return ""
+    names = ", ".join(done.ledger.killed)
+    return f"out of memory and swap, though within their flavors: {names}"
 
 
 def rule_10_no_exception_ends_the_loop(done: Pass) -> str:

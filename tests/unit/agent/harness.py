@@ -95,7 +95,9 @@ class Harness:
         return guest
 
     def floor_kib(self, guest: SimulatedGuest) -> int:
-        request = StartRequest("x", "x", guest.flavor_kib)
+        request = StartRequest(
+            "x", "x", guest.flavor_kib, swap_kib=guest.swap_kib
+        )
         return starts.floor_of(request, self.settings)
 
     def broken_rules(self) -> list[str]:

@@ -14,6 +14,7 @@ from nova_xen_overcommit.agent.guests import TrackedGuest
 from nova_xen_overcommit.agent.hypervisor.base import Domain
 from nova_xen_overcommit.agent.sensors.xenstore_watch import XenstoreWatch
 from nova_xen_overcommit.agent.settings import Settings
+from nova_xen_overcommit.policy.floor import FloorRule
 from nova_xen_overcommit.policy.sample import MemorySample
 from tests import xenstore_double
 from tests.simulator import GIB, MIB
@@ -44,7 +45,7 @@ def make_guest(domain_id: int = 1, **changes) -> TrackedGuest:
         overhead_kib=0,
         **changes,
     )
-    return TrackedGuest.found(domain, 1.0, 0.1)
+    return TrackedGuest.found(domain, 1.0, FloorRule(0.1, False))
 
 
 def make_sample(used_kib: int) -> MemorySample:

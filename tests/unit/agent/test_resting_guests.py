@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from nova_xen_overcommit.agent.guests import TrackedGuest
 from nova_xen_overcommit.agent.hypervisor.base import Domain
 from nova_xen_overcommit.agent.settings import Settings
+from nova_xen_overcommit.policy.floor import FloorRule
 from nova_xen_overcommit.policy.limits import Limit
 from nova_xen_overcommit.policy.sample import MemorySample
 from tests.simulator import GIB, MIB
@@ -33,7 +34,7 @@ def _settings() -> Settings:
 
 def found() -> TrackedGuest:
     domain = Domain("uuid", "guest", 1, GIB, _START_KIB, _START_KIB, 0)
-    return TrackedGuest.found(domain, 0.0, 0.25)
+    return TrackedGuest.found(domain, 0.0, FloorRule(0.25, False))
 
 
 class Story:

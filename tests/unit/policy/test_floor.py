@@ -38,6 +38,43 @@ class FloorTest(unittest.TestCase):
             512 * MIB, floor.floor_kib(1024 * MIB, 0.1, 512 * MIB)
         )
 
+    def test_what_a_guest_cant_swap_is_left_to_it(self) -> None:
+        rule = floor.FloorRule(0.1, guest_swap=True)
+        for swap_mib, floor_mib in (
+            (0, 1024),
+            (512, 512),
+            (900, 170),
+            (1024, 170),
+            (4096, 170),
+        ):
+            with self.subTest(swap_mib=swap_mib):
+                self.assertEqual(
+                    floor_mib * MIB,
+                    rule.floor_kib(1024 * MIB, swap_mib * MIB),
+                )
+
+    def test_where_no_swap_is_required_none_is_asked_for(self) -> None:
+        rule = floor.FloorRule(0.1, guest_swap=False)
+        self.assertEqual(170 * MIB, rule.floor_kib(1024 * MIB, 0))
+
+    def test_the_flavors_own_floor_counts_beside_its_swap(self) -> None:
+        rule = floor.FloorRule(0.1, guest_swap=True)
+        for asked_mib, floor_mib in ((300, 512), (600, 600)):
+            with self.subTest(asked_mib=asked_mib):
+                self.assertEqual(
+                    floor_mib * MIB,
+                    rule.floor_kib(1024 * MIB, 512 * MIB, asked_mib * MIB),
+                )
+
+    @given(st.integers(1, 2**40), st.integers(0, 2**41))
+    def test_floor_and_swap_hold_the_flavor(self, flavor, swap) -> None:
+        rule = floor.FloorRule(0.02, guest_swap=True)
+        counted_kib = floor.counted_swap_kib(flavor, swap)
+        self.assertLessEqual(counted_kib, flavor)
+        floor_kib = rule.floor_kib(flavor, swap)
+        self.assertLessEqual(floor_kib, flavor)
+        self.assertGreaterEqual(floor_kib + counted_kib, flavor)
+
     def test_a_start_takes_its_share_but_never_less_than_the_floor(self):
         self.assertEqual(
             256 * MIB, floor.start_kib(1024 * MIB, 106 * MIB, 0.25)

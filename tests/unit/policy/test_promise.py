@@ -18,6 +18,7 @@ ACCOUNT = promise.Account(
     committed_kib=6 * GIB,
     peak_kib=3 * GIB,
     floors_kib=GIB,
+    overhead_kib=0,
     floor_share=0.1,
     max_ratio=10.0,
     swap_kib=None,
@@ -39,6 +40,12 @@ class PromiseTest(unittest.TestCase):
 
     def test_guest_swap_bounds_it(self) -> None:
         self.assertEqual(promise.Promise(9 * GIB, "swap"), made(swap_kib=GIB))
+
+    def test_what_guests_cost_beside_their_memory_backs_no_flavor(self):
+        self.assertEqual(
+            promise.Promise(8 * GIB, "swap"),
+            made(swap_kib=GIB, overhead_kib=GIB),
+        )
 
     def test_floors_bound_it(self) -> None:
         self.assertEqual(
@@ -66,12 +73,13 @@ ACCOUNTS = st.builds(
     committed_kib=SIZES,
     peak_kib=SIZES,
     floors_kib=SIZES,
+    overhead_kib=SIZES,
     floor_share=st.floats(0.02, 1.0),
     max_ratio=st.floats(1.0, 64.0),
     swap_kib=st.none() | SIZES,
 )
 # What makes a host promise less, the more there is of it.
-BURDENS = ("reserve_kib", "peak_kib", "floors_kib")
+BURDENS = ("reserve_kib", "peak_kib", "floors_kib", "overhead_kib")
 # What makes it promise more.
 ASSETS = ("usable_kib", "max_ratio")
 
@@ -94,6 +102,7 @@ class PropertiesTest(unittest.TestCase):
         self.assertLessEqual(told.promise_kib, account.usable_kib * ratio)
         if account.swap_kib is not None:
             limit = account.usable_kib + account.swap_kib
+            limit -= account.overhead_kib
             self.assertLessEqual(told.promise_kib, limit)
 
     @given(ACCOUNTS)

@@ -286,6 +286,32 @@ class GuestSwapTest(AdmissionTestCase):
         report = world.a_report(swap_mib=0, require_guest_swap=False)
         self.assert_passes(report, world.a_guest(swap_mib=0))
 
+    def test_swap_beyond_the_flavor_holds_nothing_of_others(self) -> None:
+        # Given guest swap is required, and running guests have none
+        # When a guest is asked for with far more swap than memory
+        # Then what is beyond its memory doesn't count
+        report = world.a_report(usable_mib=3071, swap_mib=0)
+        self.assert_refuses(
+            "guest_swap",
+            "swap, 4095 MiB",
+            report,
+            world.a_guest(swap_mib=9999),
+        )
+
+    def test_what_guests_cost_beside_their_memory_is_taken_off(self) -> None:
+        # Given memory and swap that just hold the flavors
+        # When guests cost one MiB beside their memory
+        # Then the host shall NOT pass
+        fits = {"usable_mib": 3200, "swap_mib": 0}
+        guest = world.a_guest(swap_mib=896)
+        self.assert_passes(world.a_report(**fits), guest)
+        self.assert_refuses(
+            "guest_swap",
+            "swap, 4095 MiB",
+            world.a_report(**fits, overhead_mib=1),
+            guest,
+        )
+
     def test_claims_count_without_swap(self) -> None:
         # Given an instance was placed since the report, its swap unknown
         # When another is asked for
@@ -322,6 +348,20 @@ class FloorsTest(AdmissionTestCase):
         self.assert_refuses(
             "floors", "floors", report, world.a_guest(floor_mib=307)
         )
+
+    def test_what_a_guest_cant_swap_counts_where_that_is_required(self):
+        # Given room for floors of 512 MiB, and guest swap is required
+        # When the guest can swap half of its 1 GiB, the host shall pass
+        # When it can swap one MiB less, then it shall NOT pass
+        floors = {"floors_mib": 3200 - 128 - 512}
+        report = world.a_report(**floors)
+        self.assert_passes(report, world.a_guest(swap_mib=512))
+        self.assert_refuses(
+            "floors", "floors", report, world.a_guest(swap_mib=511)
+        )
+        # When swap is not required, then it shall
+        report = world.a_report(**floors, require_guest_swap=False)
+        self.assert_passes(report, world.a_guest(swap_mib=0))
 
     def test_floors_of_claims_count(self) -> None:
         # Given room for the floors of two guests

@@ -57,6 +57,19 @@ class Rule1Test(ProtectionTest):
         off = mock.patch.object(StartDesk, "_floors_fit", return_value=True)
         self.assert_needed("rule_1_floors_fit_at_admission", play, off)
 
+    def test_rule_1_what_guests_cost_counts_with_the_floors(self) -> None:
+        def play() -> World:
+            # Given starts that ask in the same pass
+            host = SimulatedHost(2 * GIB, 0, guest_overhead_kib=40 * MIB)
+            world = World(host, start_share=0.1, reserve_mib=512)
+            for _ in range(9):
+                world.ask(GIB, wants_kib=30 * MIB)
+            world.run(15)
+            return world
+
+        off = mock.patch.object(StartDesk, "_overheads_kib", return_value=0)
+        self.assert_needed("rule_1_floors_fit_at_admission", play, off)
+
 
 class Rule2Test(ProtectionTest):
     def test_rule_2_a_donor_that_does_not_yield_yields_nothing(self) -> None:

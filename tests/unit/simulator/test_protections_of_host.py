@@ -15,15 +15,18 @@ from nova_xen_overcommit.agent.settings import Settings
 from nova_xen_overcommit.agent.starts import StartDesk
 from nova_xen_overcommit.agent.unlisted import Unlisted
 from nova_xen_overcommit.guest_metadata import GuestMetadata
+from nova_xen_overcommit.policy import floor
 from nova_xen_overcommit.policy.sample import MemorySample
 from nova_xen_overcommit.virt import capacity
 from tests.simulator import GIB, MIB, SimulatedHost
 from tests.simulator.world import World
 from tests.unit.simulator.worlds import (
     ProtectionTest,
+    blind_to_swap,
     changed,
     guests_of,
     planned,
+    together,
     wait,
     world_of,
 )
@@ -160,17 +163,61 @@ def _divide_by_zero(_raw: bytes) -> dict[str, int]:
 
 
 class Rule9Test(ProtectionTest):
+    @staticmethod
+    def asking(overhead_mib: int = 0, swap_mib: int = 0) -> World:
+        """Let more guests ask than 2 GiB and their swap hold."""
+        host = SimulatedHost(2 * GIB, 0, guest_overhead_kib=overhead_mib * MIB)
+        world = World(host, reserve_mib=32)
+        for _ in range(6):
+            world.ask(GIB, metadata=GuestMetadata(swap_kib=swap_mib * MIB))
+            world.run(15)
+        return world
+
     def test_rule_9_flavors_fit_memory_and_guest_swap(self) -> None:
+        # Given floors that know nothing of swap: they would see to it, too
+        fits = mock.patch.object(StartDesk, "_swap_fits", return_value=True)
+        off = together(fits, blind_to_swap())
+        check = "rule_9_flavors_fit_memory_and_swap"
+        self.assert_needed(check, self.asking, off)
+
+    def test_rule_9_what_guests_cost_backs_no_flavor(self) -> None:
         def play() -> World:
-            world = World(SimulatedHost(2 * GIB + 512 * MIB))
-            for _ in range(4):
-                world.ask(GIB, metadata=GuestMetadata())
-                world.run(15)
+            return self.asking(overhead_mib=40, swap_mib=624)
+
+        free = mock.patch.object(StartDesk, "_overheads_kib", return_value=0)
+        off = together(free, blind_to_swap())
+        self.assert_needed("rule_9_flavors_fit_memory_and_swap", play, off)
+
+    def all_at_once(self, *swaps_mib: int) -> World:
+        """Let guests come, be idle, and want all they may at once."""
+        world = World(SimulatedHost(2 * GIB + 128 * MIB, 0))
+        for swap_mib in swaps_mib:
+            world.ask(GIB, metadata=GuestMetadata(swap_kib=swap_mib * MIB))
+            world.run(15)
+        world.run(60)
+        for guest in guests_of(world):
+            guest.wants_kib = 900 * MIB
+        world.run(60)
+        return world
+
+    def test_rule_9_what_a_guest_cant_swap_is_never_taken(self) -> None:
+        def play() -> World:
+            world = self.all_at_once(512, 512, 512, 512)
+            self.assertEqual(4, len(guests_of(world)))
             return world
 
-        off = mock.patch.object(StartDesk, "_swap_fits", return_value=True)
-        check = "rule_9_flavors_fit_memory_and_swap"
-        self.assert_needed(check, play, off)
+        self.assert_needed("rule_9_none_is_killed", play, blind_to_swap())
+
+    def test_rule_9_nobody_lives_on_the_swap_of_another(self) -> None:
+        def play() -> World:
+            return self.all_at_once(4096, 0, 0, 0)
+
+        # Given a desk that takes all swap for everyone's
+        uncapped = mock.patch.object(
+            floor, "counted_swap_kib", lambda _flavor_kib, swap_kib: swap_kib
+        )
+        off = together(uncapped, blind_to_swap())
+        self.assert_needed("rule_9_none_is_killed", play, off)
 
 
 class Rule10Test(ProtectionTest):

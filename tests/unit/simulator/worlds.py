@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Worlds that several tests begin with."""
 
+import contextlib
 import dataclasses
 import logging
 import unittest
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
 
 from nova_xen_overcommit.agent.guests import TrackedGuest
 from nova_xen_overcommit.guest_metadata import GuestMetadata
+from nova_xen_overcommit.policy import floor
+from nova_xen_overcommit.policy.floor import FloorRule
 from nova_xen_overcommit.policy.limits import Limit
 from tests.simulator import GIB, MIB, SimulatedGuest, SimulatedHost
 from tests.simulator.world import Client, World
@@ -82,6 +85,26 @@ def changed(owner: Any, name: str, change: Callable[[Any], Any]) -> Any:
         name,
         lambda self, *args, **more: change(original(self, *args, **more)),
     )
+
+
+@contextlib.contextmanager
+def together(*offs: Any) -> Iterator[None]:
+    """Switch several protections off."""
+    with contextlib.ExitStack() as stack:
+        for off in offs:
+            stack.enter_context(off)
+        yield
+
+
+def blind_to_swap() -> Any:
+    """Let floors be made as if guests needed no swap."""
+
+    def floor_kib(
+        rule: FloorRule, flavor_kib: int, _swap_kib: int, asked_kib: int = 0
+    ) -> int:
+        return floor.floor_kib(flavor_kib, rule.share, asked_kib)
+
+    return mock.patch.object(FloorRule, "floor_kib", floor_kib)
 
 
 def planned(**changes: object) -> Any:

@@ -9,6 +9,7 @@ demand of who uses 100 MiB.
 import unittest
 
 from nova_xen_overcommit import exception
+from nova_xen_overcommit.whatif.fleet import Fleet
 from nova_xen_overcommit.whatif.replay import Wishes, arrivals, departures
 from tests.unit.whatif import worlds
 from tests.unit.whatif.worlds import GIB, MIB, row
@@ -60,8 +61,9 @@ class PromiseTest(unittest.TestCase):
         self.assertEqual(known_kib, promises[31])
 
     def test_without_guest_swap_no_more_than_there_is(self) -> None:
+        # Given guests of which two and the reserve fill a host
         trace = worlds.trace(
-            [2048] * 3, [row(4 * n, STEPS, 100) for n in range(3)]
+            [1984] * 3, [row(4 * n, STEPS, 100) for n in range(3)]
         )
         played = worlds.replay(trace, wishes=Wishes(0.0, 1, 0.0)).run()
         self.assertEqual(2, played.hosts)
@@ -70,6 +72,19 @@ class PromiseTest(unittest.TestCase):
             trace, wishes=Wishes(0.0, 1, 0.0), require_guest_swap=False
         ).run()
         self.assertEqual(1, played.hosts)
+
+    def test_what_guests_cant_swap_is_their_floor(self) -> None:
+        trace = worlds.trace([2048], [row(0, STEPS, 100)])
+        for share, required, floor_mib in (
+            (0.0, True, 2048),
+            (0.5, True, 1024),
+            (2.0, True, 377),
+            (0.0, False, 377),
+        ):
+            settings = worlds.settings(require_guest_swap=required)
+            fleet = Fleet(trace, worlds.shape(), settings, share)
+            with self.subTest(share=share, required=required):
+                self.assertEqual([floor_mib * MIB], list(fleet.floors_kib))
 
     def test_the_ratio_is_a_bound(self) -> None:
         trace = worlds.trace(

@@ -42,6 +42,11 @@ def shape(physical_gib: int = 4, overhead_kib: int = 0) -> Shape:
     return Shape(physical_gib * GIB, 0, lambda *_: overhead_kib)
 
 
+def settings(**options: Any) -> Settings:
+    """Give the options' defaults, but for those given."""
+    return Settings.of(configured(mode="overcommit", **options))
+
+
 def replay(
     of: Trace,
     hosts: Shape | None = None,
@@ -52,12 +57,10 @@ def replay(
     **options: Any,
 ) -> Replay:
     """Give a replay by the options' defaults, but for those given."""
-    conf = configured(mode="overcommit", **options)
-    settings = Settings.of(conf)
     return Replay(
         of,
         hosts or shape(),
-        settings,
+        settings(**options),
         predictor or RecentMax(risk=0.001),
         LIMITS,
         wishes or Wishes(fill_s=0.0, seed=1, swap_share=1.0),
