@@ -120,4 +120,5 @@ def make(name: str, seed: int, days: int = 31) -> Trace:
     flavors_kib = sizes_gib.astype(numpy.int64) * _KIB_PER_GIB
     wants = numpy.clip(kind(rng, days * _DAY), 0.01, 1.0)
     demand_kib = (wants * flavors_kib[:, None]).astype(numpy.int64)
-    return Trace(_STEP_S, flavors_kib, demand_kib, dropped=0)
+    seen = numpy.ones(days * _DAY, dtype=bool)
+    return Trace(_STEP_S, flavors_kib, demand_kib, seen, dropped=0)

@@ -194,6 +194,9 @@ def _time_s(text: str) -> float:
         time_s = _iso_s(text)
     if not math.isfinite(time_s):
         raise ValueError(f"time is {text!r:.40}, not finite")
+    fault = trace.time_fault(time_s)
+    if fault:
+        raise ValueError(f"time is {text!r:.40}, {fault}")
     return time_s
 
 

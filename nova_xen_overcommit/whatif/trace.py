@@ -6,15 +6,17 @@ from pathlib import Path
 
 import numpy as np
 
-from nova_xen_overcommit import exception
+from nova_xen_overcommit import exception, report
 from nova_xen_overcommit.whatif.arrays import Bools, Ints
 
 # In place of a figure where there is no sample.
 GAP = -1
 # So many bad rows are told of one by one.
 _TOLD = 20
-# Beyond this a time of another unit is likelier than such a history.
-_MOST_CELLS = 400_000_000
+# A replay takes some 25 bytes a cell: what was used, what that is made from,
+# and the demand that is kept of it. This many take 1.5 GB, and are 6,700
+# guests for a month of five-minute steps.
+_MOST_CELLS = 60_000_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,6 +126,19 @@ def made(
     )
 
 
+def time_fault(time_s: float) -> str:
+    """Say what is wrong with a time, "" if it is one that a report may have.
+
+    :param time_s: seconds since the epoch, or since the trace began.
+    """
+    if time_s < 0:
+        return "negative"
+    # No comparison holds for NaN.
+    if not time_s <= report.MAX_TIME_S:
+        return "no time in seconds; milliseconds?"
+    return ""
+
+
 def require_grid(path: Path, guests: int, steps: int, step_s: float) -> None:
     """Refuse a grid that no memory holds.
 
@@ -131,6 +146,7 @@ def require_grid(path: Path, guests: int, steps: int, step_s: float) -> None:
     """
     if guests * steps > _MOST_CELLS:
         raise exception.InvalidTrace(
-            f"{path}: {guests} VMs in {steps} steps of {step_s:g} s; is the "
-            "time in seconds? --step-s makes steps longer"
+            f"{path}: {guests} VMs in {steps} steps of {step_s:g} s are more "
+            f"than {_MOST_CELLS:,} figures; is the time in seconds? --step-s "
+            "makes steps of CSV longer"
         )

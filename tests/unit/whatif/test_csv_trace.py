@@ -144,6 +144,11 @@ class BadRowsTest(CsvTest):
         " ,0,10,1": "vm is empty",
         "a,noon,10,1": "time is 'noon', neither seconds nor ISO 8601",
         "a,inf,10,1": "time is 'inf', not finite",
+        "a,-1,10,1": "time is '-1', negative",
+        "a,1969-07-20,10,1": "time is '1969-07-20', negative",
+        "a,1700000000000,10,1": (
+            "time is '1700000000000', no time in seconds; milliseconds?"
+        ),
         "a,0,big,1": "size is 'big', no number",
         "a,0,nan,1": "size is 'nan', not finite",
         "a,0,0,1": "size is '0', not positive",
@@ -223,9 +228,18 @@ class BadFilesTest(CsvTest):
             read.read(self.path)
 
     def test_times_of_another_unit(self) -> None:
-        # Given milliseconds
+        # Given one time of another unit
         told = self.refused(
-            HEADER, "a,0,10,1", "a,1,10,1", "a,2,10,1", "b,1e12,10,1"
+            HEADER, "a,0,10,1", "a,1,10,1", "a,2,10,1", "b,1e10,10,1"
         )
         # Then it is refused before memory is used up
         self.assertIn("is the time in seconds?", told)
+
+    def test_more_figures_than_memory_holds(self) -> None:
+        # Given two guests 30 million steps apart
+        rows = "a,0,10,1", "a,1,10,1", "b,{},10,1"
+        told = self.refused(HEADER, *rows[:2], rows[2].format(30_000_000))
+        self.assertIn(
+            "2 VMs in 30000001 steps of 1 s are more than 60,000,000 figures",
+            told,
+        )

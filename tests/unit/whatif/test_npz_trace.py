@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nova_xen_overcommit import exception
-from nova_xen_overcommit.whatif import read
+from nova_xen_overcommit.whatif import npz_trace, read
 from nova_xen_overcommit.whatif.trace import GAP, Trace
 
 MIB = 1024
@@ -33,6 +33,15 @@ class NpzCase(unittest.TestCase):
         arrays = {name: np.array(one) for name, one in self.arrays.items()}
         np.savez(self.path, **arrays)
         return read.read(self.path, **wishes)
+
+    def wide(self, times_s: list[int]) -> None:
+        """Give one guest, which uses one MiB more with each sample."""
+        self.arrays |= {
+            "vm_ids": ["a"],
+            "t_seconds": times_s,
+            "configured_mib": [1024.0],
+            "active_mib": [list(range(1, len(times_s) + 1))],
+        }
 
     def refused(self, **wishes: Any) -> str:
         with self.assertRaises(exception.InvalidTrace) as caught:
@@ -96,13 +105,85 @@ class NpzTest(NpzCase):
     def test_times_that_do_not_rise_evenly(self) -> None:
         self.arrays["t_seconds"] = [0, 300, 300]
         self.assertIn("t_seconds doesn't rise", self.refused())
-        self.arrays["t_seconds"] = [0, 300, 900]
+        self.arrays["t_seconds"] = [0, NAN, 600]
+        self.assertIn("t_seconds has nan", self.refused())
+        self.wide([0, 300, 600, 700])
         self.assertIn("unequal steps", self.refused())
+
+    def test_times_that_lack_are_a_gap(self) -> None:
+        self.wide([0, 300, 1200, 1500])
+        trace = self.read()
+        self.assertEqual(300.0, trace.step_s)
+        self.assertEqual(
+            [[MIB, 2 * MIB, GAP, GAP, 3 * MIB, 4 * MIB]],
+            trace.used_kib.tolist(),
+        )
+
+    def test_a_sample_that_is_late_leaves_no_gap(self) -> None:
+        self.wide([0, 300, 740, 900])
+        trace = self.read()
+        self.assertEqual(
+            [[MIB, 2 * MIB, 3 * MIB, 4 * MIB]], trace.used_kib.tolist()
+        )
+
+    def test_a_bad_cell_is_told_of_by_its_place_in_the_file(self) -> None:
+        self.wide([0, 300, 1200, 1500])
+        self.arrays["active_mib"][0][3] = -1
+        self.assertIn("active_mib[0,3]: 'a' uses -1", self.refused())
+
+    def test_times_that_no_report_may_have(self) -> None:
+        for first_s, fault in (
+            (1_700_000_000_000, "1.7e+12, no time in seconds; milliseconds?"),
+            (-300, "-300, negative"),
+            (float("inf"), "inf, no time in seconds"),
+        ):
+            with self.subTest(first_s=first_s):
+                self.arrays["t_seconds"] = [first_s, first_s + 300, 600]
+                self.assertIn(
+                    f"{self.path}: t_seconds has {fault}", self.refused()
+                )
+
+    def test_a_hole_that_no_memory_holds(self) -> None:
+        # Given one time of another unit
+        self.arrays["t_seconds"] = [0, 1, 10_000_000_000]
+        # Then it is refused before memory is used up
+        self.assertIn("is the time in seconds?", self.refused())
+
+    def test_python_objects_are_named_with_their_cure(self) -> None:
+        for name, kind in (
+            ("vm_ids", "text: .astype(str)"),
+            ("configured_mib", "numbers: .astype(float)"),
+        ):
+            with self.subTest(name=name):
+                before = self.arrays[name]
+                self.arrays[name] = np.array(before, dtype=object)
+                self.assertEqual(
+                    f"{self.path}: {name} has Python objects; save it as "
+                    f"{kind}",
+                    self.refused(),
+                )
+                self.arrays[name] = before
+
+    def test_text_is_no_number(self) -> None:
+        self.arrays["configured_mib"] = ["large", "small"]
+        self.assertIn("configured_mib has no numbers", self.refused())
+
+    def test_arrays_of_other_dimensions(self) -> None:
+        for name, other in (("t_seconds", 300), ("vm_ids", [["a"], ["b"]])):
+            with self.subTest(name=name):
+                before = self.arrays[name]
+                self.arrays[name] = other
+                self.assertIn(f"{name} has the shape", self.refused())
+                self.arrays[name] = before
 
     def test_what_is_no_npz(self) -> None:
         self.path.write_bytes(b"PK\x03\x04 but no archive")
         with self.assertRaisesRegex(exception.InvalidTrace, "no npz"):
             read.read(self.path)
+        with self.path.open("wb") as file:
+            np.save(file, np.zeros(3))
+        with self.assertRaisesRegex(exception.InvalidTrace, "a single array"):
+            npz_trace.load(self.path, "active_mib")
 
 
 class ExcludeTest(NpzCase):
