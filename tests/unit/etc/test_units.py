@@ -14,6 +14,7 @@ from tests.unit.agent import idle_guest
 
 ROOT = Path(__file__).resolve().parents[3]
 UNITS = ROOT / "etc" / "systemd"
+SYSUSERS = ROOT / "etc" / "sysusers.d" / "nova-xen-overcommit.conf"
 AGENT = "nova-xen-overcommit-agent"
 COMPUTE = "nova-xen-overcommit-compute"
 SYSTEMD = Path("/lib/systemd/systemd")
@@ -103,6 +104,28 @@ class NeighboursTest(unittest.TestCase):
             for daemon in ("libvirtd", "virtqemud", "virtxend"):
                 with self.subTest(unit=unit, daemon=daemon):
                     self.assertIn(f"{daemon}.service", after)
+
+    def test_the_user_it_runs_as_may_use_libvirt(self) -> None:
+        if shutil.which("systemd-sysusers") is None:
+            self.skipTest("there is no systemd-sysusers here")
+        with tempfile.TemporaryDirectory() as name:
+            etc = Path(name, "etc")
+            etc.mkdir()
+
+            # When our file is all that makes users
+            subprocess.run(
+                ["systemd-sysusers", f"--root={name}", str(SYSUSERS)],
+                check=True,
+                capture_output=True,
+            )
+            groups = (etc / "group").read_text().splitlines()
+            users = (etc / "passwd").read_text()
+
+        # Then the unit's user is there, in libvirt's group
+        (user,) = settings_of(COMPUTE, "User")
+        self.assertRegex(users, rf"(?m)^{user}:")
+        (libvirt,) = (x for x in groups if x.startswith("libvirt:"))
+        self.assertIn(user, libvirt.rpartition(":")[2].split(","))
 
 
 # A drop-in for what differs here: where the agent is, what it finds, and a
