@@ -11,6 +11,7 @@ from nova_xen_overcommit.agent.balancer import PassResult
 from nova_xen_overcommit.agent.guests import TrackedGuest
 from nova_xen_overcommit.agent.history import DemandHistory, Seen
 from nova_xen_overcommit.agent.reservations import Reservation
+from nova_xen_overcommit.agent.room import RoomWatch
 from nova_xen_overcommit.agent.settings import Settings
 from nova_xen_overcommit.policy import promise
 from nova_xen_overcommit.policy.predictors import Predictor
@@ -151,6 +152,7 @@ class Reporter:
         self._history = history
         self._rise: promise.SlowRise | None = None
         self._state = HostStateWatch()
+        self._room = RoomWatch()
         self._known_peak_kib = 0
         self._known: frozenset[str] = frozenset()
         self._predicted_s = -_PREDICT_EVERY_S
@@ -181,6 +183,7 @@ class Reporter:
             result, sums, peak_kib, settings, now_s
         )
         state = self._state.observe(result, settings, now_s)
+        self._room.observe(result.host.usable_kib, settings.reserve_kib)
         memory = result.host.memory
         return report.HostReport(
             time_s=wall_s,

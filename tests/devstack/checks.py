@@ -15,9 +15,7 @@ AGENT = "devstack@xen-overcommit-agent.service"
 COMPUTE = "devstack@n-cpu.service"
 SCHEDULER = "devstack@n-sch.service"
 API = "devstack@n-api.service"
-_VENV = "/opt/stack/data/venv/bin"
 _CPU_CONF = "/etc/nova/nova-cpu.conf"
-_CLONE = f"/opt/stack/{scenarios.CLONE}"
 
 
 class CheckFailed(Exception):
@@ -100,13 +98,14 @@ class Node:
     def _compute(self) -> None:
         unit = self._started_unit(COMPUTE)
         command = (
-            f"{_VENV}/nova-xen-overcommit-compute --config-file {_CPU_CONF}"
+            f"{self._node.bin_dir}/nova-xen-overcommit-compute"
+            f" --config-file {_CPU_CONF}"
         )
         equal("n-cpu's command", unit["ExecStart"], [command])
         self._as_devstack_has_it(command)
         variables = units.environment(unit)
-        require(_VENV in variables["PATH"], "n-cpu has lost DevStack's PATH")
-        del variables["PATH"]
+        path = variables.pop("PATH")
+        require(self._node.bin_dir in path, "n-cpu has lost DevStack's PATH")
         conf = self._started(COMPUTE, "nova-cpu.conf")
         at_start = ask("nova-compute", conf, variables)
         now = self._machine.path(_CPU_CONF)
@@ -141,15 +140,14 @@ class Node:
         return "xen:///system" if self._node.is_xen else "qemu:///system"
 
     def _options(self, told: Mapping[str, Any]) -> None:
-        equal("mode", told["mode"], "balance")
-        equal("reserve_mib", told["reserve_mib"], 200)
-        # The user's own section comes last.
-        equal("idle_tax", told["idle_tax"], 0.5)
+        for name, expected in self._node.options.items():
+            equal(name, told["options"][name], expected)
 
     def _agent(self) -> None:
         unit = self._started_unit(AGENT)
         command = (
-            f"{_VENV}/nova-xen-overcommit-agent --config-file {_CPU_CONF}"
+            f"{self._node.bin_dir}/nova-xen-overcommit-agent"
+            f" --config-file {_CPU_CONF}"
         )
         equal("the agent's command", unit["ExecStart"], [command])
         equal(
@@ -168,7 +166,7 @@ class Node:
 
     def _packages(self) -> None:
         extras = "[agent]" if self._node.computes else ""
-        self._called(f"-e {_CLONE}{extras}", "pip install", True)
+        self._called(f"-e {self._node.clone}{extras}", "pip install", True)
         for package in ("xen-system-amd64", "libvirt-daemon-driver-xen"):
             self._called(f"install {package}", "apt-get", self._node.is_xen)
 
@@ -202,7 +200,10 @@ class Node:
             self._nothing_in(self._machine.tree / top)
         self._called("uninstall -y nova_xen_overcommit", "pip", True)
         changed = _git(
-            self._machine.path(_CLONE), "status", "--porcelain", "--ignored"
+            self._machine.path(self._node.clone),
+            "status",
+            "--porcelain",
+            "--ignored",
         )
         equal("what is left in the clone", changed, "")
 

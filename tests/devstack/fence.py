@@ -31,7 +31,7 @@ _DIRECTORIES = (
     *("var/lib", "var/log", "var/tmp"),
 )
 _FILES = (
-    *("etc/fstab", "etc/gitconfig", "etc/iscsi/iscsid.conf", "etc/sudoers"),
+    *("etc/fstab", "etc/iscsi/iscsid.conf", "etc/sudoers"),
     *("etc/libvirt/libvirtd.conf", "etc/libvirt/qemu.conf"),
     *("etc/systemd/journald.conf", "etc/xen-arguments", "var/log/calls"),
     "etc/apparmor.d/usr.sbin.libvirtd",
@@ -44,17 +44,31 @@ _OF_THE_MACHINE = (
 _RECORDED = (
     *("a2dissite", "a2ensite", "a2enmod", "a2query", "apparmor_parser"),
     *("aa-enabled", "apt-get", "bindep", "chgrp", "chown", "curl"),
-    *("debconf-set-selections", "groupadd", "ip6tables", "iptables"),
-    *("iscsiadm", "killall", "modprobe", "mysql", "mysqladmin"),
-    *("nova-manage", "nova-status", "nova-xen-overcommit", "nvme"),
-    *("ovs-ofctl", "ovs-vsctl", "psql", "rabbitmqctl", "service", "sysctl"),
-    *("systemd-tmpfiles", "udevadm", "useradd", "usermod", "uwsgi"),
-    *("virsh", "wget"),
+    *("debconf-set-selections", "glance-manage", "groupadd", "ip6tables"),
+    *("iptables", "iscsiadm", "keystone-manage", "killall", "modprobe"),
+    *("mysql", "mysqladmin", "neutron-db-manage", "nova-manage"),
+    *("nova-status", "nova-xen-overcommit", "nvme", "ovs-ofctl", "ovs-vsctl"),
+    *("psql", "rabbitmqctl", "service", "sysctl", "systemd-tmpfiles"),
+    *("udevadm", "useradd", "usermod", "uuidgen", "uwsgi", "virsh", "wget"),
 )
 _USERS = (
     "root:x:0:0::/root:/bin/bash\n"
     f"stack:x:{UID}:{UID}::/home/stack:/bin/bash\n"
 )
+# Where repositories are when there is no network.
+_GITCONFIG = """\
+[url "file:///mnt/src/"]
+    insteadOf = https://opendev.org/
+"""
+# So that what settings may ask for is the same on each machine: 8 GiB, less
+# what a kernel keeps.
+_MEMINFO = """\
+MemTotal:        8153668 kB
+MemFree:         7000000 kB
+MemAvailable:    7500000 kB
+SwapTotal:             0 kB
+SwapFree:              0 kB
+"""
 _GROUPS = f"root:x:0:\nlibvirt:x:{UID + 1}:stack\nstack:x:{UID}:\n"
 
 
@@ -71,6 +85,8 @@ class Fence:
             self._copy(pathlib.Path("/etc") / name)
         (tree / "etc/passwd").write_text(_USERS)
         (tree / "etc/group").write_text(_GROUPS)
+        (tree / "etc/gitconfig").write_text(_GITCONFIG)
+        (tree / "meminfo").write_text(_MEMINFO)
         (tree / "tmp").chmod(0o1777)
         self._stub()
 

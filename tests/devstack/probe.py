@@ -82,9 +82,7 @@ def _compute(arguments: Sequence[str]) -> dict[str, Any]:
         "virt_type": conf.libvirt.virt_type,
         "uri": driver._uri(),
         "cpu_mode": conf.libvirt.cpu_mode,
-        "mode": conf.xen_overcommit.mode,
-        "reserve_mib": conf.xen_overcommit.reserve_mib,
-        "idle_tax": conf.xen_overcommit.idle_tax,
+        "options": dict(conf.xen_overcommit),
         "privsep": _rootwrap_lets_privsep(conf.config_file),
     }
 
@@ -117,9 +115,7 @@ def _agent(arguments: Sequence[str]) -> dict[str, Any]:
     return {
         "connection_uri": options.connection_uri,
         "agent_users": options.agent_users,
-        "mode": options.mode,
-        "reserve_mib": options.reserve_mib,
-        "idle_tax": options.idle_tax,
+        "options": dict(options),
     }
 
 

@@ -21,6 +21,10 @@ _GLANCE = (
     *("etc/glance-swift.conf.sample", "etc/schema-image.json"),
     "etc/property-protections-roles.conf",
 )
+_NEUTRON = (
+    *("etc/neutron/api-paste.ini", "etc/neutron/rootwrap.conf"),
+    *("etc/neutron/rootwrap.d/one.filters", "etc/neutron.conf.sample"),
+)
 _GIT = ("git", "-c", "user.name=fence", "-c", "user.email=fence@example.org")
 # PS4 calls a function for each line that is traced: most of the time that
 # stack.sh takes where nothing is installed.
@@ -41,8 +45,11 @@ def make_all(checkout: pathlib.Path, target: pathlib.Path) -> None:
     _make(others / "requirements.git", lambda at: _requirements(checkout, at))
     _make(others / "nova.git", _nova)
     _make(others / "placement.git", lambda at: _named(at, "placement"))
+    _make(others / "keystone.git", lambda at: _named(at, "keystone"))
     _make(others / "glance.git", _glance)
-    _make(target / "overcommit.git", _ours)
+    _make(others / "neutron.git", _neutron)
+    (target / "x").mkdir()
+    _make(target / "x/nova-xen-overcommit.git", _ours)
 
 
 def _make(
@@ -54,6 +61,8 @@ def _make(
     _git(work, "init", "-q", "-b", "master")
     _git(work, "add", "--all", "--force")
     _git(work, "commit", "-q", "-m", "As it is")
+    # The name that the samples ask for ours by.
+    _git(work, "branch", "main")
     _git(work, "clone", "-q", "--bare", str(work), str(repository))
     shutil.rmtree(work)
 
@@ -75,6 +84,16 @@ def _touch(work: pathlib.Path, names: Iterable[str]) -> None:
 def _glance(work: pathlib.Path) -> None:
     _named(work, "glance")
     _touch(work, _GLANCE)
+
+
+def _neutron(work: pathlib.Path) -> None:
+    _named(work, "neutron")
+    _touch(work, _NEUTRON)
+    # It makes the sample that is there already.
+    script = work / "tools/generate_config_file_samples.sh"
+    script.parent.mkdir()
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o755)
 
 
 def _nova(work: pathlib.Path) -> None:

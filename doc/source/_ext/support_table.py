@@ -11,13 +11,13 @@ _FAIL = "fail: "
 def render(recorded: Mapping[str, Any]) -> list[str]:
     """Give a table with a row for each operation, and why some fail.
 
-    ``recorded`` holds ``versions`` by name, ``operations`` in their order,
-    and ``results`` by kind of guest and operation: ``pass``, or ``fail: ``
-    and the reason; what is in none was not tried.
+    ``recorded`` holds ``versions`` by kind of guest and name, ``operations``
+    in their order, and ``results`` by kind and operation: ``pass``, or
+    ``fail: `` and the reason; what is in none was not tried.
     """
     results = recorded["results"]
     lines = [
-        _versions(recorded["versions"]),
+        *_versions(recorded["versions"], results),
         "",
         ".. list-table::",
         "   :header-rows: 1",
@@ -30,9 +30,25 @@ def render(recorded: Mapping[str, Any]) -> list[str]:
     return [*lines, "", *_failures(results)]
 
 
-def _versions(versions: Mapping[str, str]) -> str:
-    told = ", ".join(f"{name} {number}" for name, number in versions.items())
-    return f"Tried with {told}."
+def _versions(
+    versions: Mapping[str, Mapping[str, str]],
+    results: Mapping[str, Mapping[str, str]],
+) -> list[str]:
+    """Say it once where all kinds that were tried have the same."""
+    kinds: dict[str, list[str]] = {}
+    for kind, tried in results.items():
+        if tried:
+            kinds.setdefault(_told(versions[kind]), []).append(kind)
+    if len(kinds) == 1:
+        return [f"Tried with {next(iter(kinds))}."]
+    return [
+        f"* {', '.join(named)}: tried with {told}."
+        for told, named in kinds.items()
+    ]
+
+
+def _told(versions: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {number}" for name, number in versions.items())
 
 
 def _row(cells: list[str]) -> list[str]:

@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checks of a compute node's configuration and hypervisor."""
 
+from collections.abc import Mapping
+from typing import Any
+
+from nova_xen_overcommit.agent import room
 from nova_xen_overcommit.cli.checks import site as sites
 from nova_xen_overcommit.cli.checks.site import Site
 from nova_xen_overcommit.cli.checks.verdicts import (
@@ -50,12 +54,14 @@ def ram_ratio(site: Site) -> Result:
 
 
 def reserved_memory(site: Site) -> Result:
-    """See that Nova reserves no more for the host than the agent does."""
+    """See that something is left for guests, by the agent and by Nova."""
     if site.conf is None:
         return not_judged(sites.NO_CONF)
     told = site.agent and site.agent["host"]
     if not told:
         return not_judged(sites.NO_AGENT)
+    if not room.is_left(told["usable_mib"], told["reserve_mib"]):
+        return _nothing_left(told)
     reserved_mib = site.conf.reserved_host_memory_mb
     kept_mib = told["physical_mib"] - told["usable_mib"]
     text = (
@@ -70,6 +76,15 @@ def reserved_memory(site: Site) -> Result:
             "to the same",
         )
     return fine(text)
+
+
+def _nothing_left(told: Mapping[str, Any]) -> Result:
+    return failure(
+        f"guests may have {told['usable_mib']} of the host's "
+        f"{told['physical_mib']} MiB, and the reserve is "
+        f"{told['reserve_mib']}: no guest is given anything",
+        "Lower host_reserved_mib or reserve_mib",
+    )
 
 
 def mode(site: Site) -> Result:

@@ -25,14 +25,38 @@ def save(
     results: Mapping[str, Mapping[str, str]],
 ) -> None:
     """Write the results of those tried; ``kinds`` are all, in order."""
-    recorded: dict[str, Any] = {"results": {}}
+    before: dict[str, Any] = {}
     if FILE.exists():
-        recorded = json.loads(FILE.read_text())
-    recorded["versions"] = {
+        before = json.loads(FILE.read_text())
+    versions = {
         name: lab.ssh(command).strip().splitlines()[-1]
         for name, command in _COMMANDS.items()
     }
-    recorded["operations"] = ["create", *operations.ALL]
-    tried = {**recorded["results"], **results}
-    recorded["results"] = {kind: tried.get(kind, {}) for kind in kinds}
+    recorded = merged(before, kinds, results, versions)
     FILE.write_text(json.dumps(recorded, indent=2) + "\n")
+
+
+def merged(
+    before: Mapping[str, Any],
+    kinds: Sequence[str],
+    results: Mapping[str, Mapping[str, str]],
+    versions: Mapping[str, str],
+) -> dict[str, Any]:
+    """Give the record with the kinds that were tried as they came out.
+
+    The others keep their results, and the versions those were found with.
+    """
+    tried = {**before.get("results", {}), **results}
+    with_versions = {
+        **before.get("versions", {}),
+        **dict.fromkeys(results, versions),
+    }
+    return {
+        "results": {kind: tried.get(kind, {}) for kind in kinds},
+        "versions": {
+            kind: with_versions[kind]
+            for kind in kinds
+            if kind in with_versions
+        },
+        "operations": ["create", *operations.ALL],
+    }

@@ -225,6 +225,21 @@ class ComputeNodeTest(CheckTest):
             "warning", "Reserved memory", "1536", "1024 MiB that guests"
         )
 
+    def test_a_host_that_keeps_all_of_its_memory(self) -> None:
+        self.configure()
+        host = self.harness.host
+        reserve_kib = self.harness.settings.reserve_kib
+        for usable_kib in (0, reserve_kib):
+            with self.subTest(usable_kib=usable_kib):
+                host.kept_kib = host.physical_kib - usable_kib
+                self.harness.run(1)
+                self.assert_found(
+                    "failure",
+                    "Reserved memory",
+                    f"may have {usable_kib // 1024} of",
+                    "Lower host_reserved_mib or reserve_mib",
+                )
+
     def test_a_pass_that_fails(self) -> None:
         self.configure()
         self.harness.run(3)

@@ -7,7 +7,8 @@ import unittest
 from unittest import mock
 
 from tests.devstack import __main__ as check
-from tests.devstack import units
+from tests.devstack import scenarios, units
+from tests.unit.devstack import shell
 
 _UNIT = """\
 [Service]
@@ -47,6 +48,28 @@ class UnitsTestCase(unittest.TestCase):
         )
 
 
+class ScenariosTestCase(unittest.TestCase):
+    """The nodes have names of their own, and the sample is what is shipped."""
+
+    def test_each_node_can_be_asked_for_by_its_name(self) -> None:
+        keys = [node.key for node in scenarios.ALL]
+        self.assertEqual(len(keys), len(set(keys)))
+
+    def test_the_sample_is_stacked_as_it_is(self) -> None:
+        # Given the file that users begin with
+        sample = (shell.PLUGIN / "samples/local.conf").read_text()
+
+        # Then a node's local.conf is all of it, and only then the fence's
+        (node,) = (x for x in scenarios.ALL if x.sample)
+        self.assertTrue(node.local_conf().startswith(sample))
+
+    def test_a_node_has_no_virtual_environment(self) -> None:
+        (node,) = (
+            x for x in scenarios.ALL if "GLOBAL_VENV=False" in x.local_conf()
+        )
+        self.assertEqual("/usr/local/bin", node.bin_dir)
+
+
 class UsageTestCase(unittest.TestCase):
     """Without a checkout nothing is tried."""
 
@@ -77,4 +100,6 @@ class UsageTestCase(unittest.TestCase):
 
         # Then it says what else is needed
         self.assertEqual(2, code)
-        self.assertIn("not installed: gawk, unshare, setpriv", stderr.getvalue())
+        self.assertIn(
+            "not installed: gawk, unshare, setpriv", stderr.getvalue()
+        )

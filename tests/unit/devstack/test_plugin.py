@@ -2,11 +2,26 @@
 import re
 import unittest
 
+from oslo_config import cfg
+
+from nova_xen_overcommit import conf as options
 from tests.unit.devstack import shell
 
 _PHASES = (
     *("stack pre-install", "stack install", "stack post-config"),
     *("stack extra", "stack test-config", "unstack", "clean"),
+)
+
+
+# The libraries on a host whose kernel tells of so much.
+_HOST_OF_8_GIB = shell.LIBRARIES + (
+    "function awk {\n"
+    '    if [[ "${!#}" == /proc/meminfo ]]; then\n'
+    """        echo 'MemTotal:        8388608 kB' | command awk "$1"\n"""
+    "    else\n"
+    '        command awk "$@"\n'
+    "    fi\n"
+    "}\n"
 )
 
 
@@ -60,7 +75,7 @@ class RefusalTestCase(unittest.TestCase):
     """What can't work is refused, by the setting's name."""
 
     def _check(self, **variables: str) -> tuple[int, list[str]]:
-        script = shell.LIBRARIES + "xen_overcommit_check_settings"
+        script = _HOST_OF_8_GIB + "xen_overcommit_check_settings"
         return shell.run(script, variables)
 
     def test_what_works_is_let_pass(self) -> None:
@@ -79,6 +94,69 @@ class RefusalTestCase(unittest.TestCase):
                 code, lines = self._check(**{name: value})
                 self.assertEqual(1, code)
                 self.assertIn(f"ERROR {name} is {value}", lines[0])
+
+    def test_more_than_the_host_can_spare_is_refused(self) -> None:
+        for reserved, reserve, limit, kept in (
+            ("8192", "", "", True),
+            ("8064", "", "", True),
+            ("8063", "", "", False),
+            ("4096", "4096", "", True),
+            ("4096", "", "4000", True),
+            ("4096", "", "16384", False),
+            ("", "", "", False),
+        ):
+            with self.subTest(reserved=reserved, reserve=reserve, limit=limit):
+                # Given a host with 8 GiB
+                code, lines = self._check(
+                    XEN_OVERCOMMIT_HOST_RESERVED_MIB=reserved,
+                    XEN_OVERCOMMIT_RESERVE_MIB=reserve,
+                    XEN_OVERCOMMIT_HOST_MEMORY_LIMIT_MIB=limit,
+                )
+
+                # Then stack.sh ends if nothing would be left for guests
+                self.assertEqual(int(kept), code, lines)
+                if kept:
+                    name = "XEN_OVERCOMMIT_HOST_RESERVED_MIB"
+                    self.assertIn(f"ERROR {name} is {reserved};", lines[0])
+                    self.assertIn("nothing of the host's", lines[0])
+
+    def test_each_sample_leaves_something_on_the_smallest_host(self) -> None:
+        for sample in sorted((shell.PLUGIN / "samples").iterdir()):
+            with self.subTest(sample=sample.name):
+                variables = re.findall(
+                    r"(?m)^(XEN_OVERCOMMIT_\w+)=(\S+)$", sample.read_text()
+                )
+                self.assertEqual((0, []), self._check(**dict(variables)))
+
+    def test_the_reserve_that_is_not_set_is_the_options_default(self) -> None:
+        conf = cfg.ConfigOpts()
+        options.register_opts(conf)
+        conf([])
+        code, lines = shell.run(
+            f"{shell.LIBRARIES}echo $XEN_OVERCOMMIT_DEFAULT_RESERVE_MIB", {}
+        )
+        told = [str(conf.xen_overcommit.reserve_mib)]
+        self.assertEqual((0, told), (code, lines))
+
+    def test_a_xen_host_has_more_than_dom0(self) -> None:
+        # Given 16 GiB, of which dom0 has the 8 that its kernel tells of
+        script = _HOST_OF_8_GIB + (
+            "function sudo { echo 'total_memory           : 16384'; }\n"
+            "function is_ubuntu { true; }\n"
+            "function is_package_installed { true; }\n"
+            "function xen_overcommit_hint_dom0_memory { true; }\n"
+            "xen_overcommit_check_settings\nxen_overcommit_prepare_host"
+        )
+        for reserved, code in (("8192", 0), ("16384", 1)):
+            with self.subTest(reserved=reserved):
+                told = shell.run(
+                    script,
+                    {
+                        "LIBVIRT_TYPE": "xen",
+                        "XEN_OVERCOMMIT_HOST_RESERVED_MIB": reserved,
+                    },
+                )
+                self.assertEqual(code, told[0], told)
 
     def test_a_control_node_needs_no_hypervisor(self) -> None:
         # Given a node without nova-compute, and DevStack's other drivers

@@ -8,7 +8,7 @@ import types
 import unittest
 from typing import Any
 
-from tests.lab.lifecycle import operations, run
+from tests.lab.lifecycle import operations, record, run
 
 SOURCE = pathlib.Path(__file__).parents[3] / "doc/source"
 
@@ -26,10 +26,16 @@ def _support_table() -> types.ModuleType:
 class TestTable(unittest.TestCase):
     """How results become a table."""
 
-    def render(self, **results: Any) -> str:
-        """Give the text for these results."""
+    def render(self, newer: str = "", **results: Any) -> str:
+        """Give the text for these results; one kind's may be of newer Xen."""
         recorded = {
-            "versions": {"Xen": "4.17"},
+            "versions": {
+                kind: {
+                    "Nova": "34",
+                    "Xen": "4.20" if kind == newer else "4.17",
+                }
+                for kind in results
+            },
             "operations": ["create", "pause"],
             "results": results,
         }
@@ -40,14 +46,52 @@ class TestTable(unittest.TestCase):
             pv={"create": "pass", "pause": "fail: it `sank`"},
             hvm={"create": "pass"},
         )
-        self.assertIn("Tried with Xen 4.17.", text)
+        self.assertIn("Tried with Nova 34, Xen 4.17.", text)
         self.assertIn("   * - Operation\n     - pv\n     - hvm\n", text)
         self.assertIn("   * - create\n     - yes\n     - yes\n", text)
         self.assertIn("   * - pause\n     - **no**\n     - not tried\n", text)
         self.assertIn("* pv, pause: ``it sank``", text)
 
+    def test_kinds_of_different_runs_have_their_own_versions(self) -> None:
+        passed = {"create": "pass"}
+        text = self.render("hvm", pv=passed, pvh=passed, hvm=passed)
+        self.assertIn("* pv, pvh: tried with Nova 34, Xen 4.17.\n", text)
+        self.assertIn("* hvm: tried with Nova 34, Xen 4.20.\n", text)
+
+    def test_of_a_kind_that_was_not_tried_no_version_is_told(self) -> None:
+        text = self.render("debian", pv={"create": "pass"}, debian={})
+        self.assertIn("Tried with Nova 34, Xen 4.17.", text)
+        self.assertNotIn("4.20", text)
+
     def test_without_failures_nothing_is_explained(self) -> None:
         self.assertNotIn("Why", self.render(pv={"create": "pass"}))
+
+
+class TestMerged(unittest.TestCase):
+    """A run of some kinds leaves the others as they were."""
+
+    def test_what_was_not_tried_keeps_its_versions(self) -> None:
+        # Given a record of two kinds
+        old, new = {"Xen": "4.17"}, {"Xen": "4.20"}
+        kinds = ("pv", "hvm", "debian")
+        before = record.merged(
+            {}, kinds, {"pv": {"create": "pass"}, "hvm": {}}, old
+        )
+
+        # When one of them is tried again with another Xen
+        after = record.merged(before, kinds, {"hvm": {"create": "pass"}}, new)
+
+        # Then its versions are the new ones, and the other's the old ones
+        self.assertEqual({"pv": old, "hvm": new}, after["versions"])
+        self.assertEqual(
+            {
+                "pv": {"create": "pass"},
+                "hvm": {"create": "pass"},
+                "debian": {},
+            },
+            after["results"],
+        )
+        self.assertEqual(["create", *operations.ALL], after["operations"])
 
 
 class TestRecorded(unittest.TestCase):
@@ -77,6 +121,13 @@ class TestRecorded(unittest.TestCase):
         for tried in self.recorded["results"].values():
             for told in tried.values():
                 self.assertRegex(told, r"^(pass|fail: .+)$")
+
+    def test_each_that_was_tried_has_its_versions(self) -> None:
+        versions = self.recorded["versions"]
+        self.assertLessEqual(set(versions), set(run.KINDS))
+        for kind, tried in self.recorded["results"].items():
+            if tried:
+                self.assertTrue(versions[kind], kind)
 
     def test_the_table_has_them_all(self) -> None:
         lines = _support_table().render(self.recorded)

@@ -69,7 +69,6 @@ DECLARED = {
     "cloud-init": Declared("cloud-init", _GUEST),
     "dmesg": Declared("util-linux", _GUEST),
     "free": Declared("procps", _GUEST),
-    "install": Declared("coreutils", _SYSTEM),
     "journalctl": Declared("systemd", "needs a journal"),
     "kill": Declared("procps", "needs a nova-scheduler"),
     "lsmod": Declared("kmod", _GUEST),
@@ -78,6 +77,7 @@ DECLARED = {
     "rc-service": Declared("openrc", _GUEST),
     "rc-update": Declared("openrc", _GUEST),
     "swapon": Declared("mount", _GUEST),
+    "systemd-sysusers": Declared("systemd", _SYSTEM),
     "touch": Declared("coreutils", _SYSTEM),
     "update-grub": Declared("grub2-common", _SYSTEM),
     "usermod": Declared("passwd", _SYSTEM),
@@ -221,6 +221,51 @@ def _check_pip(words: Words) -> None:
             require(not unknown, f"{requirement}: no extra {unknown}")
 
 
+# Of install's options, those that another word belongs to.
+_INSTALL_VALUES = ("-m", "-o", "-g", "-t")
+_SHARE = "share/nova_xen_overcommit/"
+
+
+def _check_install(words: Words) -> None:
+    """Require that what is installed is there for who has used pip."""
+    for source in _installed(words[1:]):
+        require(
+            not source.startswith("etc/"),
+            f"{source}: only a source tree has it; name ENVIRONMENT/{_SHARE}",
+        )
+        if _SHARE in source:
+            shared = _SHARE + source.partition(_SHARE)[2]
+            require(shared in _shared(), f"{source}: the wheel has it not")
+        else:
+            require((ROOT / source).is_file(), f"no file {source}")
+
+
+def _installed(words: Words) -> list[str]:
+    """Give the files that an install copies."""
+    rest = iter(words)
+    files, into_directory = [], False
+    for word in rest:
+        if word in _INSTALL_VALUES:
+            into_directory = into_directory or word == "-t"
+            next(rest)
+        elif not word.startswith("-"):
+            files.append(word)
+    return files if into_directory else files[:-1]
+
+
+@functools.cache
+def _shared() -> frozenset[str]:
+    """Give what an environment has of our tree, by its path there."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    shipped = project["tool"]["setuptools"]["data-files"]
+    return frozenset(
+        f"{directory}/{path.name}"
+        for directory, patterns in shipped.items()
+        for pattern in patterns
+        for path in ROOT.glob(pattern)
+    )
+
+
 def _check_python(words: Words) -> None:
     if words[2] == "venv":
         require(len(words) == 4, f"{words}: one directory")
@@ -342,6 +387,7 @@ def check_line(command: str) -> bool:
 _CHECKERS: dict[str, Callable[[Words], None]] = {
     "cd": lambda words: require(len(words) == 2, "cd DIRECTORY"),
     "freeze-constraints.sh": lambda words: _check_tool(words),
+    "install": _check_install,
     "journalctl": _check_journalctl,
     "make": _check_make,
     "openstack": _check_openstack,

@@ -101,6 +101,25 @@ class CommandsTestCase(unittest.TestCase):
             with self.subTest(wrong), self.assertRaises(AssertionError):
                 classes.check_line(wrong)
 
+    def test_what_is_installed_is_where_pip_puts_it(self) -> None:
+        share = "/opt/x/share/nova_xen_overcommit"
+        unit = "systemd/nova-xen-overcommit-agent.service"
+        for right in (
+            f"install -m 0644 -t /etc/systemd/system {share}/{unit}",
+            f"install -m 0644 {share}/{unit} /etc/systemd/system/",
+        ):
+            with self.subTest(right):
+                self.assertFalse(classes.check_line(right))
+        for wrong in (
+            f"install -m 0644 -t /etc/systemd/system etc/{unit}",
+            f"install -m 0644 etc/{unit} /etc/systemd/system/",
+            f"install -t /etc/systemd/system {share}/systemd/x.service",
+            f"install -t /etc/systemd/system {share}/{unit} {share}/x",
+            "install nova_xen_overcommit/guest/x /usr/local/sbin/",
+        ):
+            with self.subTest(wrong), self.assertRaises(AssertionError):
+                classes.check_line(wrong)
+
     def test_another_shape_is_refused(self) -> None:
         self.require_shape("a … c", "a b c\n")
         with self.assertRaises(AssertionError):

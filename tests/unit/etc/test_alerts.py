@@ -110,6 +110,7 @@ class PromtoolTest(unittest.TestCase):
             ("report_sent_age_seconds > 300", "report_sent_age_seconds > 99"),
             ("total[10m]) > 0.2", "total[10m]) > 0.02"),
             ("guest_uncooperative == 1", "guest_uncooperative == 0"),
+            ("max without (state) (", "("),
         ):
             with self.subTest(after):
                 self.assertIn("FAILED", self.cases(before, after))

@@ -14,7 +14,9 @@ from tests.unit.agent import idle_guest
 
 ROOT = Path(__file__).resolve().parents[3]
 UNITS = ROOT / "etc" / "systemd"
+SYSUSERS = ROOT / "etc" / "sysusers.d" / "nova-xen-overcommit.conf"
 AGENT = "nova-xen-overcommit-agent"
+COMPUTE = "nova-xen-overcommit-compute"
 SYSTEMD = Path("/lib/systemd/systemd")
 # Of 10. Most of what is left: it is root, and it has sockets.
 MOST_EXPOSED = 2.2
@@ -67,6 +69,63 @@ class AnalyzeTest(unittest.TestCase):
         found = re.search(r"Overall exposure level .*: ([0-9.]+)", told)
         assert found, told
         self.assertLessEqual(float(found[1]), MOST_EXPOSED)
+
+
+def settings_of(unit: str, name: str) -> list[str]:
+    """Give the values that a unit of ours has for a setting."""
+    text = (UNITS / f"{unit}.service").read_text()
+    return re.findall(rf"(?m)^{name}=(.*)$", text)
+
+
+class NeighboursTest(unittest.TestCase):
+    """The units get on with QEMU and with libvirt."""
+
+    def test_qemu_can_enter_what_nova_compute_makes(self) -> None:
+        # Given systemd's own umask, unless the unit has another
+        umask = ["0022", *settings_of(COMPUTE, "UMask")][-1]
+
+        # When Nova makes a directory as it does, with all bits
+        made = 0o777 & ~int(umask, 8)
+
+        # Then others, such as QEMU's user, may pass through it
+        self.assertTrue(made & 0o001, oct(made))
+
+    def test_neither_brings_up_one_of_libvirts_daemons(self) -> None:
+        # Given that virtqemud and libvirtd conflict with one another
+        for unit in (AGENT, COMPUTE):
+            for name in ("Wants", "Requires", "BindsTo", "Upholds"):
+                asked = " ".join(settings_of(unit, name))
+                with self.subTest(unit=unit, name=name):
+                    self.assertNotRegex(asked, "virt[a-z]*d")
+
+    def test_both_start_after_whichever_of_them_there_is(self) -> None:
+        for unit in (AGENT, COMPUTE):
+            after = " ".join(settings_of(unit, "After")).split()
+            for daemon in ("libvirtd", "virtqemud", "virtxend"):
+                with self.subTest(unit=unit, daemon=daemon):
+                    self.assertIn(f"{daemon}.service", after)
+
+    def test_the_user_it_runs_as_may_use_libvirt(self) -> None:
+        if shutil.which("systemd-sysusers") is None:
+            self.skipTest("there is no systemd-sysusers here")
+        with tempfile.TemporaryDirectory() as name:
+            etc = Path(name, "etc")
+            etc.mkdir()
+
+            # When our file is all that makes users
+            subprocess.run(
+                ["systemd-sysusers", f"--root={name}", str(SYSUSERS)],
+                check=True,
+                capture_output=True,
+            )
+            groups = (etc / "group").read_text().splitlines()
+            users = (etc / "passwd").read_text()
+
+        # Then the unit's user is there, in libvirt's group
+        (user,) = settings_of(COMPUTE, "User")
+        self.assertRegex(users, rf"(?m)^{user}:")
+        (libvirt,) = (x for x in groups if x.startswith("libvirt:"))
+        self.assertIn(user, libvirt.rpartition(":")[2].split(","))
 
 
 # A drop-in for what differs here: where the agent is, what it finds, and a
