@@ -484,7 +484,7 @@ class TrackedGuest:
         if view is None or view.target_kib != self.target_kib:
             view = self._viewed()
             # These end while nothing else changes.
-            passes = view.hold is Limit.COOL_DOWN or self.refused
+            passes = self._cools_down or self.refused
             self._view = None if passes else view
         return view
 
@@ -507,6 +507,9 @@ class TrackedGuest:
             shrinkable=hold is None,
             starved=self.starved,
             hold=hold,
+            yields_if_short=(
+                hold is Limit.STARVED and self.speaks and not self._cools_down
+            ),
             felt_kib=0 if self._felt_last_step else self.felt_kib,
             hoped_kib=believed.hoped_kib if believed else 0,
             firm_kib=believed.firm_kib if believed else None,

@@ -24,8 +24,10 @@ class Guest:
 
     ``growable``: may be given memory. ``shrinkable``: memory may be taken
     from it now. Neither: it keeps its target. ``hold`` is the rule that
-    forbids one or both. ``felt_kib`` is what it had when it last spoke, 0
-    where that is what it has.
+    forbids one or both. ``yields_if_short``: it may only grow because it is
+    starved, and where not even all that is used is there it may be asked
+    for what it has above its fair share. ``felt_kib`` is what it had when it
+    last spoke, 0 where that is what it has.
 
     Its demand in ranks, each beyond floor and flavor if it comes so:
     ``bare_kib`` is what it uses and a last rest of head room, ``firm_kib``
@@ -51,6 +53,7 @@ class Guest:
     shrinkable: bool = True
     starved: bool = False
     hold: Limit | None = None
+    yields_if_short: bool = False
     felt_kib: int = 0
     left_kib: int = 0
     hoped_kib: int = 0

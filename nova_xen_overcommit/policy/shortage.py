@@ -6,7 +6,7 @@ All that is above the floors is shared out by weight, idle memory taxed
 one). Nobody has head room before all have what they use.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from nova_xen_overcommit.policy.limits import Limit
 from nova_xen_overcommit.policy.planning import (
@@ -15,12 +15,20 @@ from nova_xen_overcommit.policy.planning import (
     Host,
     TargetSettings,
 )
-from nova_xen_overcommit.policy.water import Vessel, fill_whole, water_fill
+from nova_xen_overcommit.policy.water import (
+    Vessel,
+    fair_level,
+    fill_whole,
+    water_fill,
+)
 
 # When there isn't enough for what is in use, nobody stands below this part
 # of the fair level for others to have all they use. Who lacks a little
 # swaps, too: better few who lack much than all a little.
 _FAIR_ENOUGH = 0.5
+# And who is starved yields nothing below this part of the fair level: were
+# all who lack a little made equal, each would lack a little more.
+_MORE_THAN_FAIR = 1.25
 
 
 def shared_out(
@@ -36,7 +44,8 @@ def shared_out(
         for guest in guests
     }
     sharers = [g for g in guests if g.growable and g.shrinkable]
-    # Who may only grow keeps what it has and shares in what is left.
+    # Who may only grow keeps what it has, or what of that is fair, and
+    # shares in what is left.
     growers = [g for g in guests if g.growable and not g.shrinkable]
     pool_kib = (
         host.expected_free_kib
@@ -58,32 +67,61 @@ def _filled(
     pool_kib: int, guests: Sequence[Guest], idle_tax: float
 ) -> dict[str, int]:
     """Share out; nobody has head room before all have what they use."""
-    bare_kib = sum(
-        max(guest.bare_need_kib, _least_kib(guest)) for guest in guests
-    )
-    enough = bare_kib <= pool_kib
-    vessels = [
-        Vessel(
-            key=guest.uuid,
-            base_kib=guest.bare_need_kib if enough else guest.floor_kib,
-            least_kib=(
-                max(guest.bare_need_kib, _least_kib(guest))
-                if enough
-                else _least_kib(guest)
-            ),
-            most_kib=guest.firm_need_kib if enough else guest.bare_need_kib,
-            weight=taxed_weight(guest, idle_tax),
-        )
-        for guest in guests
-    ]
-    if enough:
-        return water_fill(pool_kib, vessels)
+    weights = {guest.uuid: taxed_weight(guest, idle_tax) for guest in guests}
+    least = _least(pool_kib, guests, weights)
+    bare = {g.uuid: max(g.bare_need_kib, least[g.uuid]) for g in guests}
+    if sum(bare.values()) <= pool_kib:
+        rooms = [_room(g, bare[g.uuid], weights[g.uuid]) for g in guests]
+        return water_fill(pool_kib, rooms)
+    vessels = [_used(g, least[g.uuid], weights[g.uuid]) for g in guests]
     has = {guest.uuid: guest.target_kib for guest in guests}
     return fill_whole(pool_kib, vessels, has, _FAIR_ENOUGH)
 
 
-def _least_kib(guest: Guest) -> int:
-    return guest.floor_kib if guest.shrinkable else guest.target_kib
+def _room(guest: Guest, least_kib: int, weight: float) -> Vessel:
+    """Give what a guest takes of what is shared of all head room."""
+    return Vessel(
+        key=guest.uuid,
+        base_kib=guest.bare_need_kib,
+        least_kib=least_kib,
+        most_kib=guest.firm_need_kib,
+        weight=weight,
+    )
+
+
+def _used(guest: Guest, least_kib: int, weight: float) -> Vessel:
+    """Give what a guest takes of what is shared of what all use."""
+    return Vessel(
+        key=guest.uuid,
+        base_kib=guest.floor_kib,
+        least_kib=least_kib,
+        most_kib=guest.bare_need_kib,
+        weight=weight,
+    )
+
+
+def _least(
+    pool_kib: int, guests: Sequence[Guest], weights: Mapping[str, float]
+) -> dict[str, int]:
+    """Give what nobody is asked to yield.
+
+    Who is starved keeps what it has, but for what is far above its fair
+    share where somebody must go short of what it uses. It is starved by its
+    own word: whoever says so for ever would have its flavor for ever.
+    """
+    least = {
+        guest.uuid: guest.floor_kib if guest.shrinkable else guest.target_kib
+        for guest in guests
+    }
+    yielding = [g for g in guests if g.yields_if_short]
+    if not yielding or sum(g.bare_need_kib for g in guests) <= pool_kib:
+        return least
+    vessels = {g.uuid: _used(g, g.floor_kib, weights[g.uuid]) for g in guests}
+    level = fair_level(pool_kib, list(vessels.values())) * _MORE_THAN_FAIR
+    for guest in yielding:
+        kept_kib = vessels[guest.uuid].at(level)
+        least[guest.uuid] = min(guest.target_kib, kept_kib)
+    return least
 
 
 def _share_limits(guest: Guest, share_kib: int) -> tuple[Limit, ...]:

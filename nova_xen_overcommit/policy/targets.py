@@ -297,7 +297,7 @@ def _in_dead_band(guest: Guest, wish: Decision) -> Decision:
 def _damped_shrink(
     guest: Guest, wish: Decision, settings: TargetSettings
 ) -> Decision:
-    if not guest.shrinkable:
+    if not guest.shrinkable and not guest.yields_if_short:
         return Decision(guest.target_kib, "may not be shrunk now", wish.limits)
     if guest.target_kib - wish.target_kib < settings.dead_band_kib:
         return _in_dead_band(guest, wish)

@@ -6,12 +6,15 @@ be had. Sizes are KiB. The result never depends on the order of the input.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 # What floating point may take off a whole number of KiB.
 _ROUNDING = 1e-6
-# Who has so much of its most was whole a moment ago.
-_NEARLY = 0.95
+# What is asked for counts as less where it is there already: nobody is
+# robbed of it for little. It counts least for who has all of it, so that two
+# who nearly have it don't take turns.
+_HAS_IT = 0.75
+_HAD_IT = 0.8
 
 
 def apportion(total: int, shares: Mapping[str, int]) -> dict[str, int]:
@@ -77,6 +80,12 @@ def water_fill(pool_kib: int, vessels: Sequence[Vessel]) -> dict[str, int]:
     return {vessel.key: vessel.at(level) for vessel in vessels}
 
 
+def fair_level(pool_kib: int, vessels: Sequence[Vessel]) -> float:
+    """Give the level at which all would stand if nobody kept its least."""
+    bare = [dataclasses.replace(v, least_kib=v.base_kib) for v in vessels]
+    return _level(pool_kib, bare)
+
+
 def fill_whole(
     pool_kib: int,
     vessels: Sequence[Vessel],
@@ -86,27 +95,57 @@ def fill_whole(
     """Fill so that as few as possible have less than their most.
 
     All but those stand at one level, which is at least ``fair_enough``
-    times the level at which all would stand. Who has its most, or nearly,
-    comes first, so that it isn't now one and now another.
+    times the level at which all would stand. Who asks for little beyond it
+    comes first. Who has its most, or nearly, counts as if it asked for
+    less, so that it isn't now one and now another.
     """
-    fair = _level(pool_kib, vessels) * fair_enough
-    left_kib = pool_kib - sum(vessel.at(fair) for vessel in vessels)
-    costs = {v.key: max(0, v.most_kib - v.at(fair)) for v in vessels}
+    level = _level(pool_kib, vessels) * fair_enough
+    whole = _made_whole(pool_kib, vessels, has, level)
+    filled = _filled(pool_kib, vessels, whole)
+    # Who nearly has its most by that may come before another then. That
+    # ends at once nearly always, and there are no more turns than guests.
+    for _ in vessels:
+        again = _made_whole(pool_kib, vessels, filled, level)
+        if again == whole:
+            break
+        whole, filled = again, _filled(pool_kib, vessels, again)
+    return filled
 
-    def order(vessel: Vessel) -> tuple[bool, bool, int, str]:
-        has_kib = has[vessel.key]
-        return (
-            has_kib < vessel.most_kib,
-            has_kib < vessel.most_kib * _NEARLY,
-            costs[vessel.key],
-            vessel.key,
-        )
 
+def _made_whole(
+    pool_kib: int,
+    vessels: Sequence[Vessel],
+    has: Mapping[str, int],
+    level: float,
+) -> set[str]:
+    """Name those that have their most where all others are at ``level``."""
+    left_kib = pool_kib - sum(vessel.at(level) for vessel in vessels)
     whole = set()
-    for vessel in sorted(vessels, key=order):
-        if costs[vessel.key] <= left_kib:
-            left_kib -= costs[vessel.key]
+    for vessel in sorted(vessels, key=lambda v: _rank(v, has[v.key], level)):
+        cost_kib = max(0, vessel.most_kib - vessel.at(level))
+        if cost_kib <= left_kib:
+            left_kib -= cost_kib
             whole.add(vessel.key)
+    return whole
+
+
+def _rank(vessel: Vessel, has_kib: int, level: float) -> tuple[float, str]:
+    """Rank who is made whole first.
+
+    What counts is what it asks for, not what it lacks: whoever got hold of
+    much would come first for ever, and whoever claims all it has.
+    """
+    level_kib = vessel.base_kib + level * vessel.weight
+    asks_kib = max(0.0, vessel.most_kib - level_kib)
+    lacks_kib = min(asks_kib, max(0, vessel.most_kib - has_kib))
+    if not lacks_kib:
+        return _HAS_IT * asks_kib, vessel.key
+    return lacks_kib + _HAD_IT * (asks_kib - lacks_kib), vessel.key
+
+
+def _filled(
+    pool_kib: int, vessels: Sequence[Vessel], whole: Container[str]
+) -> dict[str, int]:
     return water_fill(
         pool_kib, [_whole(v) if v.key in whole else v for v in vessels]
     )

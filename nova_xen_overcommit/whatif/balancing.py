@@ -181,6 +181,7 @@ def _guest(
         shrinkable=hold is None,
         starved=starved,
         hold=hold,
+        yields_if_short=starved,
         hoped_kib=hoped_kib if speaks else 0,
         firm_kib=firm_kib if speaks else None,
         bare_kib=bare_kib if speaks else None,

@@ -8,6 +8,7 @@ from nova_xen_overcommit.agent import guests
 from nova_xen_overcommit.agent.settings import Settings
 from tests.simulator.guest import SimulatedGuest
 from tests.simulator.ledger import GRACE_S, Ledger, Record
+from tests.simulator.rules import fairness
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -91,9 +92,15 @@ def rule_3_waits_until_a_step_is_felt(call: Call) -> str:
 
 
 def rule_3_spares_the_starved(call: Call) -> str:
-    if call.takes and call.known.starved:
-        return "taken from while it is starved"
-    return ""
+    if not call.takes or not call.known.starved:
+        return ""
+    # But for what it has above its fair share of what isn't enough.
+    kept_kib = fairness.kept_kib(call.ledger, call.settings, call.guest)
+    if call.target_kib >= kept_kib:
+        return ""
+    if math.isinf(kept_kib):
+        return "taken from while it is starved, and there is enough"
+    return f"less than its fair {int(kept_kib)} KiB while it is starved"
 
 
 def rule_4_no_data_not_touched(call: Call) -> str:

@@ -3,6 +3,8 @@
 
 import unittest
 
+from nova_xen_overcommit.policy.limits import Limit
+from nova_xen_overcommit.policy.sample import MemorySample
 from tests.simulator import GIB, MIB, SimulatedGuest, SimulatedHost
 from tests.unit.agent.harness import Harness
 
@@ -33,3 +35,18 @@ class CoolDownTest(unittest.TestCase):
     def test_unless_it_does_not_need_what_it_had_before(self) -> None:
         first, had_kib = self.world(then_mib=60)
         self.assertLess(first.target_kib, had_kib)
+
+    def test_who_is_starved_may_yield_once_it_has_cooled_down(self) -> None:
+        # Given a guest that was given some just now and says it lacks more
+        host = SimulatedHost(physical_kib=2 * GIB, kept_kib=0)
+        harness = Harness(host, cool_down_s=60)
+        guest = host.start(actual_kib=300 * MIB, wants_kib=60 * MIB)
+        guest.lie = MemorySample(0.0, 15.0, GIB - 64 * MIB, 0, GIB, GIB)
+        harness.run(15)
+        tracked = harness.balancer.guests[guest.uuid]
+        self.assertEqual(Limit.STARVED, tracked.hold)
+        # Then it needn't yield when memory is short
+        self.assertFalse(tracked.planned().yields_if_short)
+        # But it may have to later, though nothing else has changed
+        harness.run(60)
+        self.assertTrue(tracked.planned().yields_if_short)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from nova_xen_overcommit.policy import targets
 from nova_xen_overcommit.policy.limits import Limit
+from nova_xen_overcommit.policy.shortage import taxed_weight
 from tests.unit.policy.plans import EXACT, MIB, SETTINGS
 
 GUESTS = st.lists(
@@ -27,13 +28,14 @@ GUESTS = st.lists(
             weight=weight,
             growable=moves != 0,
             shrinkable=moves == 2,
+            yields_if_short=moves == 3,
         ),
         st.integers(0, 10**8 - 1),
         st.integers(1, 512 * MIB),
         st.integers(0, 4096 * MIB),
         st.integers(0, 4096 * MIB),
         st.tuples(*[st.integers(0, 5000 * MIB)] * 4).map(sorted),
-        st.integers(0, 2),
+        st.integers(0, 3),
         st.floats(0.1, 10.0),
     ),
     max_size=12,
@@ -46,6 +48,18 @@ HOSTS = st.builds(
     slack_kib=st.integers(0, 15 * MIB),
     wanted_kib=st.integers(0, 1024 * MIB),
 )
+
+
+def weight(one: targets.Guest) -> float:
+    return taxed_weight(one, EXACT.idle_tax)
+
+
+def at_level(guests: list[targets.Guest], level: float) -> float:
+    """Give what guests have in all that stand at one level."""
+    return sum(
+        min(one.bare_need_kib, one.floor_kib + level * weight(one))
+        for one in guests
+    )
 
 
 class PropertiesTest(unittest.TestCase):
@@ -63,7 +77,40 @@ class PropertiesTest(unittest.TestCase):
         for one in guests:
             change_kib = plan[one.uuid].target_kib - one.target_kib
             self.assertFalse(change_kib > 0 and not one.growable)
-            self.assertFalse(change_kib < 0 and not one.shrinkable)
+            yields = one.shrinkable or one.yields_if_short
+            self.assertFalse(change_kib < 0 and not yields)
+
+    @given(GUESTS, HOSTS)
+    def test_the_starved_yield_only_where_not_all_have_what_they_use(
+        self, guests, where
+    ) -> None:
+        # Given that what is in use by those that share is there
+        sharers = [one for one in guests if one.growable]
+        pool_kib = where.expected_free_kib - where.slack_kib
+        pool_kib += sum(one.target_kib for one in sharers)
+        if sum(one.bare_need_kib for one in sharers) > pool_kib:
+            return
+        # Then who is starved keeps all it has
+        plan = targets.plan(guests, where, EXACT)
+        for one in guests:
+            if one.yields_if_short:
+                target_kib = plan[one.uuid].target_kib
+                self.assertGreaterEqual(target_kib, one.target_kib)
+
+    @given(GUESTS, HOSTS)
+    def test_the_starved_keep_their_fair_share(self, guests, where) -> None:
+        sharers = [one for one in guests if one.growable]
+        pool_kib = where.expected_free_kib - where.slack_kib
+        pool_kib += sum(one.target_kib for one in sharers)
+        plan = targets.plan(guests, where, EXACT)
+        for one in guests:
+            if not one.yields_if_short:
+                continue
+            target_kib = plan[one.uuid].target_kib
+            if target_kib < min(one.target_kib, one.bare_need_kib):
+                # Were all at its level, they would have more than there is
+                level = (target_kib + 1 - one.floor_kib) / weight(one)
+                self.assertGreater(at_level(sharers, level), pool_kib)
 
     @given(GUESTS, HOSTS)
     def test_no_more_is_given_than_there_will_be(self, guests, where):

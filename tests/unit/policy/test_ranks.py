@@ -4,6 +4,7 @@
 import unittest
 
 from nova_xen_overcommit.policy import targets
+from nova_xen_overcommit.policy.limits import Limit
 from tests.unit.policy.plans import EXACT, MIB, guest, host, plan_mib
 
 
@@ -135,3 +136,95 @@ class ShortageTest(unittest.TestCase):
             found = plan_mib(guests, host(16), EXACT)
             # Then it stays so, whoever is cheaper to content
             self.assertEqual(500 + more_mib, found["b"])
+
+
+class StarvedTest(unittest.TestCase):
+    """Whoever is starved says so itself, and may say so for ever."""
+
+    def starved(self, target_mib: int, demand_mib: int = 1024, **more):
+        fields = {
+            "shrinkable": False,
+            "starved": True,
+            "yields_if_short": True,
+            "hold": Limit.STARVED,
+            "used_kib": demand_mib * MIB,
+        }
+        return guest("starved", target_mib, demand_mib, **{**fields, **more})
+
+    def others(self, *sizes_mib: int, demand_mib: int = 800):
+        return [
+            guest(f"{n}", size, demand_mib, used_kib=demand_mib * MIB)
+            for n, size in enumerate(sizes_mib)
+        ]
+
+    def test_it_yields_what_is_far_above_its_fair_share(self) -> None:
+        # Given 2000 MiB for four, so that all stand at 500
+        guests = [self.starved(1024), *self.others(326, 325, 325)]
+        found = plan_mib(guests, host(16), EXACT)
+        # Then it keeps a quarter more above its floor, and others get the rest
+        self.assertEqual(106 + 394 * 1.25, found.pop("starved"))
+        self.assertAlmostEqual(2000 - 598.5, sum(found.values()), delta=0.01)
+
+    def test_it_is_told_that_memory_is_short(self) -> None:
+        guests = [self.starved(1024), *self.others(326, 325, 325)]
+        decision = targets.plan(guests, host(16), EXACT)["starved"]
+        self.assertEqual((Limit.SHORT,), decision.limits)
+
+    def test_it_yields_by_the_largest_step(self) -> None:
+        guests = [self.starved(1024), *self.others(326, 325, 325)]
+        self.assertEqual(768, plan_mib(guests, host(16))["starved"])
+
+    def test_it_yields_nothing_within_the_dead_band(self) -> None:
+        guests = [self.starved(602), *self.others(466, 466, 466)]
+        self.assertEqual(602, plan_mib(guests, host(16))["starved"])
+
+    def test_it_keeps_its_fair_share(self) -> None:
+        for has_mib in (300, 500, 598):
+            rest_mib = (2000 - has_mib) // 3
+            guests = [
+                self.starved(has_mib),
+                *self.others(rest_mib, rest_mib, rest_mib),
+            ]
+            found = plan_mib(guests, host(16), EXACT)
+            self.assertGreaterEqual(found["starved"], has_mib)
+
+    def test_it_keeps_all_it_has_where_what_is_used_is_there(self) -> None:
+        # Given that only head room is missing
+        others = [
+            guest(f"{n}", 326, 400, bare_kib=325 * MIB) for n in range(3)
+        ]
+        guests = [self.starved(1024), *others]
+        found = plan_mib(guests, host(16), EXACT)
+        self.assertEqual(1024, found["starved"])
+        # Or that a start wants memory, or the reserve does
+        for wanted_mib in (0, 600):
+            guests = [self.starved(1024), *self.others(800, 800)]
+            found = plan_mib(guests, host(16, wanted_mib), EXACT)
+            self.assertEqual(1024, found["starved"])
+
+    def test_it_keeps_all_it_has_while_it_cools_down(self) -> None:
+        cooling = self.starved(1024, yields_if_short=False)
+        guests = [cooling, *self.others(326, 325, 325)]
+        found = plan_mib(guests, host(16), EXACT)
+        self.assertEqual(1024, found["starved"])
+
+    def test_who_claims_all_and_has_it_is_not_made_whole_first(self) -> None:
+        # Given one that says it uses all it has, and isn't even starved
+        greedy = guest("greedy", 1024, 1024, used_kib=1024 * MIB)
+        guests = [greedy, *self.others(326, 325, 325, demand_mib=700)]
+        found = plan_mib(guests, host(16), EXACT)
+        self.assertLess(found["greedy"], 500)
+        self.assertEqual(700, max(found.values()))
+
+    def test_after_it_has_yielded_nothing_moves_any_more(self) -> None:
+        sizes_mib = {"starved": 1024, "0": 326, "1": 325, "2": 325}
+        passes = []
+        for _ in range(20):
+            has_mib = [sizes_mib[name] for name in "012"]
+            guests = [
+                self.starved(sizes_mib["starved"]),
+                *self.others(*has_mib),
+            ]
+            sizes_mib = plan_mib(guests, host(2016 - sum(sizes_mib.values())))
+            passes.append(sizes_mib)
+        self.assertEqual(passes[-10:], passes[-1:] * 10)

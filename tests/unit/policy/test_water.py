@@ -71,6 +71,29 @@ class FillWholeTest(unittest.TestCase):
         has = {"a": 960, "b": 300, "c": 300}
         self.assertEqual(1000, self.fill(1800, vessels, has)["a"])
 
+    def test_who_asks_for_all_comes_after_who_asks_for_little(self) -> None:
+        # Given one that claims all there is, and has it
+        vessels = [vessel("a", 1000), vessel("b", 600), vessel("c", 600)]
+        has = {"a": 1000, "b": 100, "c": 100}
+        # Then one of those that ask for less comes first
+        self.assertEqual(
+            {"a": 400, "b": 600, "c": 400}, self.fill(1400, vessels, has)
+        )
+
+    def test_what_one_must_keep_makes_it_none_the_cheaper(self) -> None:
+        vessels = [vessel("a", 1000, 500), vessel("b", 900), vessel("c", 900)]
+        self.assertEqual(900, self.fill(1900, vessels)["b"])
+        self.assertEqual(500, self.fill(1900, vessels)["a"])
+
+    def test_two_that_nearly_have_it_do_not_take_turns(self) -> None:
+        # Given that one of two can have its most, the other nearly, and
+        # that what they ask for wavers
+        for more_kib in (-20, 0, 20):
+            vessels = [vessel("a", 1000), vessel("b", 1000 + more_kib)]
+            has = {"a": 960, "b": 1000 + more_kib}
+            filled = self.fill(1960 + more_kib, vessels, has)
+            self.assertEqual({"a": 960, "b": 1000 + more_kib}, filled)
+
     def test_with_too_little_for_one_all_stand_at_one_level(self) -> None:
         vessels = [vessel(name, 1000) for name in "abc"]
         self.assertEqual(
@@ -94,6 +117,16 @@ class FillWholeTest(unittest.TestCase):
             self.assertGreaterEqual(
                 filled[one.key], int(one.base_kib + part_kib) - 1
             )
+
+    @given(st.integers(0, 10**8), VESSELS, st.lists(st.floats(0, 1.2)))
+    def test_so_it_is_with_whatever_they_have(
+        self, pool_kib, vessels, shares
+    ) -> None:
+        has = {one.key: 0 for one in vessels}
+        for one, share in zip(vessels, shares, strict=False):
+            has[one.key] = int(one.most_kib * share)
+        filled = self.fill(pool_kib, vessels, has)
+        self.assertEqual(filled, self.fill(pool_kib, vessels, filled))
 
     @given(st.integers(0, 10**8), VESSELS)
     def test_filling_again_what_is_filled_changes_nothing(

@@ -14,7 +14,7 @@ from nova_xen_overcommit.agent.guests import TrackedGuest
 from nova_xen_overcommit.agent.sensors import guest_line
 from nova_xen_overcommit.agent.starts import StartDesk
 from nova_xen_overcommit.guest_metadata import GuestMetadata
-from nova_xen_overcommit.policy import progress
+from nova_xen_overcommit.policy import progress, shortage
 from nova_xen_overcommit.policy.limits import Limit
 from nova_xen_overcommit.policy.progress import Progress, Status
 from nova_xen_overcommit.policy.sample import MemorySample
@@ -160,6 +160,41 @@ class Rule3Test(ProtectionTest):
             return world
 
         off = without(Limit.STARVED)
+        self.assert_needed("rule_3_spares_the_starved", play, off)
+
+    def test_rule_3_nor_is_what_they_do_not_use_while_there_is_enough(self):
+        def play() -> World:
+            # Given a guest that stalls for memory though it has some left
+            world = world_of(900, 300)
+            stalls = guests_of(world)[0]
+            for second in range(20):
+                if second == 12:
+                    whole = GuestMetadata(swap_kib=GIB, overcommit=False)
+                    wait(world, flavor_kib=700 * MIB, metadata=whole)
+                stalls.lie = MemorySample(
+                    0.0,
+                    15.0,
+                    836 * MIB,
+                    700 * MIB,
+                    GIB,
+                    GIB,
+                    psi_some_us=second * 500_000,
+                )
+                world.run(1)
+            return world
+
+        off = without(Limit.STARVED)
+        self.assert_needed("rule_3_spares_the_starved", play, off)
+
+    def test_rule_3_the_starved_keep_their_fair_share(self) -> None:
+        def play() -> World:
+            world = world_of(480, 480, 480, 480, free_mib=128)
+            for guest in guests_of(world):
+                guest.wants_kib = 700 * MIB
+            world.run(30)
+            return world
+
+        off = mock.patch.object(shortage, "_MORE_THAN_FAIR", 0.0)
         self.assert_needed("rule_3_spares_the_starved", play, off)
 
     def test_rule_3_a_need_is_met_in_the_same_pass(self) -> None:

@@ -142,6 +142,53 @@ class Rule8Test(ProtectionTest):
         check = "rule_8_nobody_gets_more_than_its_flavor"
         self.assert_needed(check, play, planned(flavor_kib=4 * GIB))
 
+    @staticmethod
+    def all_want_much(lie: MemorySample | None) -> World:
+        """Let four guests want 700 MiB each, of 2 GiB."""
+        world = world_of(480, 480, 480, 480, free_mib=128)
+        liar, *_honest = guests_of(world)
+        liar.lie = lie
+        # It has all of its flavor before the others want anything
+        world.run(120)
+        for guest in guests_of(world):
+            guest.wants_kib = 700 * MIB
+        world.run(120)
+        return world
+
+    def test_rule_8_who_claims_all_costs_the_honest_little(self) -> None:
+        def least_mib(lie: MemorySample | None) -> int:
+            world = self.all_want_much(lie)
+            self.assertEqual([], world.broken)
+            _liar, *honest = guests_of(world)
+            return min(guest.actual_kib for guest in honest) // MIB
+
+        # Given what each has where all four are honest
+        fair_mib = least_mib(None)
+        # When one says that nothing is available, and has its whole flavor
+        lie = MemorySample(0.0, 15.0, GIB - 64 * MIB, 0, GIB, GIB)
+        # Then that costs each of the others a tenth at most
+        self.assertGreaterEqual(least_mib(lie), fair_mib * 0.9)
+        # Where nothing is ever taken from the starved it costs a third
+        with planned(yields_if_short=False):
+            self.assertLess(least_mib(lie), fair_mib * 0.7)
+
+    def test_rule_8_what_it_claims_does_not_keep_memory_moving(self) -> None:
+        lie = MemorySample(0.0, 15.0, GIB - 64 * MIB, 0, GIB, GIB)
+        world = self.all_want_much(lie)
+        moves = len(world.host.calls)
+        world.run(480)
+        self.assertEqual(moves, len(world.host.calls))
+
+    def test_rule_8_to_use_all_by_its_own_words_gains_nothing(self) -> None:
+        # Given one that says it uses all it has, and isn't starved
+        lie = MemorySample(0.0, 15.0, GIB - 64 * MIB, 40 * MIB, GIB, GIB)
+        world = self.all_want_much(lie)
+        liar, *honest = guests_of(world)
+        # Then it has no more than who has least of the others, or hardly
+        least_kib = min(guest.actual_kib for guest in honest)
+        self.assertLess(liar.actual_kib, least_kib + 32 * MIB)
+        self.assertEqual([], world.broken)
+
     def test_rule_8_no_words_fail_a_pass(self) -> None:
         def play() -> World:
             world = world_of(300, 300, free_mib=300)
