@@ -3,12 +3,14 @@
 
 from oslo_config import cfg
 
+from nova_xen_overcommit import report
+
 OPTS = [
     cfg.FloatOpt(
         "max_overcommit_ratio",
         default=4.0,
         min=1.0,
-        max=64.0,
+        max=report.MAX_RATIO,
         mutable=True,
         help="""
 Upper bound of the promise, as multiple of the host's usable memory. The
