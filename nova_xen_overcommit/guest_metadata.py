@@ -15,6 +15,9 @@ from nova_xen_overcommit import exception
 NAMESPACE = "https://opendev.org/x/nova-xen-overcommit/xmlns/guest/1.0"
 PREFIX = "xen_overcommit"
 TAG = f"{{{NAMESPACE}}}guest"
+# Nova's own element, on every hypervisor; its version follows.
+_NOVAS = "{http://openstack.org/xmlns/libvirt/nova/"
+_NOVAS_INSTANCE = "}instance"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -73,3 +76,17 @@ def from_domain(domain: ET.Element) -> GuestMetadata:
     :raises InvalidConfiguration: an attribute is not of its form.
     """
     return from_element(domain.find(f"metadata/{TAG}"))
+
+
+def is_novas(domain: ET.Element) -> bool:
+    """Tell whether Nova made a parsed ``<domain>``.
+
+    Nova writes an element of its own into each, and did so before this
+    host had our driver. Ours counts alike.
+    """
+    metadata = domain.find("metadata")
+    return any(
+        part.tag == TAG
+        or (part.tag.startswith(_NOVAS) and part.tag.endswith(_NOVAS_INSTANCE))
+        for part in (() if metadata is None else metadata)
+    )

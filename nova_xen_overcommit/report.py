@@ -10,6 +10,7 @@ sizes are MiB, as everywhere in Nova and Placement.
 import dataclasses
 import functools
 import json
+import math
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -25,8 +26,8 @@ RESERVED_KEY = "xen_overcommit_reserved_mb"
 MAX_MIB = 1 << 30
 # The year 5138.
 MAX_TIME_S = 1e11
-# Far above what max_overcommit_ratio can be.
-MAX_RATIO = 1000.0
+# The most that max_overcommit_ratio can be.
+MAX_RATIO = 64.0
 # A report has less than 1,024. Nova keeps all stats of a node in one text
 # column of 64 KiB.
 MAX_TEXT_CHARS = 4096
@@ -54,6 +55,11 @@ class HostReport:
     ``overhead_mib`` is what guests cost beside their memory; ``floors_mib``
     and ``peak_mib`` have it in them. The first reports of this version
     didn't say it.
+
+    ``committed_mib``, ``promise_mib`` and ``guests`` are of Nova's guests,
+    as Nova and Placement know of no others. ``foreign_mib`` is the sum of
+    the flavors of all others, and the first reports of this version didn't
+    say it either. All other sums are of all guests.
     """
 
     time_s: float
@@ -79,6 +85,7 @@ class HostReport:
     uncooperative: int
     version: int = VERSION
     overhead_mib: int = 0
+    foreign_mib: int = 0
 
     def __post_init__(self) -> None:
         _check(self)
@@ -91,14 +98,16 @@ class HostReport:
         version number.
 
         :raises InvalidReport: the version is later, a field is missing, of
-            a wrong type or out of range.
+            a wrong type or out of range, or more is promised than can be.
         """
         _check_version(values.get("version"))
         values = {**_LATER, **values}
         missing = [name for name in _NAMES if name not in values]
         if missing:
             raise exception.InvalidReport(f"no field {', '.join(missing)}")
-        return cls(**{name: values[name] for name in _NAMES})
+        made = cls(**{name: values[name] for name in _NAMES})
+        _check_promise(made)
+        return made
 
     def to_dict(self) -> dict[str, Any]:
         """Give plain values, ready for JSON.
@@ -108,6 +117,11 @@ class HostReport:
         """
         values = {name: getattr(self, name) for name in _NAMES}
         return {k: v for k, v in values.items() if _LATER.get(k, ...) != v}
+
+    @property
+    def bound_mib(self) -> int:
+        """What ``max_ratio`` leaves for Nova's guests; may be below 0."""
+        return int(self.usable_mib * self.max_ratio) - self.foreign_mib
 
     def to_stats(self) -> dict[str, str]:
         """Give the entry for ``ComputeNode.stats``."""
@@ -139,7 +153,7 @@ _FIELDS = dataclasses.fields(HostReport)
 _NAMES = tuple(field.name for field in _FIELDS)
 _INTEGERS = tuple(field.name for field in _FIELDS if field.type is int)
 # What a reader of this version doesn't expect, and what its absence means.
-_LATER: dict[str, Any] = {"overhead_mib": 0}
+_LATER: dict[str, Any] = {"overhead_mib": 0, "foreign_mib": 0}
 _NUMBERS = {
     "time_s": MAX_TIME_S,
     "max_ratio": MAX_RATIO,
@@ -211,3 +225,17 @@ def _check(report: HostReport) -> None:
         raise exception.InvalidReport(f"mode {report.mode!r:.40}")
     if report.usable_mib > report.physical_mib:
         raise exception.InvalidReport("usable_mib exceeds physical_mib")
+
+
+def _check_promise(report: HostReport) -> None:
+    """See that no more is promised than can be.
+
+    The agent reckons in KiB. What it cut from ``usable_mib`` and added to
+    ``foreign_mib`` is less than a MiB each, the former times the ratio.
+    """
+    rounded_mib = math.ceil(report.max_ratio) + 1
+    most_mib = max(report.committed_mib, report.bound_mib + rounded_mib)
+    if report.promise_mib > most_mib:
+        raise exception.InvalidReport(
+            f"promise_mib is {report.promise_mib}, {most_mib} would be most"
+        )

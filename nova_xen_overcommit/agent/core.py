@@ -9,7 +9,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -307,13 +307,14 @@ class Agent:
         return explain.full(found, settings, now_s)
 
     def _explain_host(
-        self, host: HostStatus, guests: Iterable[TrackedGuest], now_s: float
+        self, host: HostStatus, guests: Sequence[TrackedGuest], now_s: float
     ) -> dict[str, Any]:
         return (
             host.to_dict()
             | self.passes().to_dict()
             | {
                 "left_kib": sum(guest.left_kib for guest in guests),
+                "foreign": [g.domain.name for g in guests if g.domain.foreign],
                 "starts": [
                     explain.start(reservation, now_s)
                     for reservation in self._leases.reservations()

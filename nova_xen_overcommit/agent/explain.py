@@ -141,6 +141,7 @@ def _status(
         "balloons_itself": guest.balloons_itself,
         "probed": guest.probed is not None,
         "left_kib": guest.left_kib,
+        "foreign": guest.domain.foreign,
         "counts_in_full": guest.in_full(settings.warm_up_s),
     }
 

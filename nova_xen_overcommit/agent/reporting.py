@@ -33,10 +33,14 @@ class Sums:
     ``left_kib`` is measured free, but is what guests that move their own
     balloons may take back at any time. ``swap_kib`` is what of the guests'
     swap backs their flavors. ``floor_share`` is the share of their flavors
-    that the floors of its ballooned guests take.
+    that the floors of its ballooned guests take. ``foreign_kib`` is the part
+    of ``committed_kib`` that isn't Nova's, ``foreign_guests`` how many of the
+    running guests aren't.
     """
 
     committed_kib: int
+    foreign_kib: int
+    foreign_guests: int
     floors_kib: int
     demand_kib: int
     full_kib: int
@@ -59,6 +63,10 @@ class Sums:
         flying_kib = sum(request.flavor_kib for request in requests)
         committed_kib = full_kib = flying_kib
         swap_kib = sum(starts.swap_of(request) for request in requests)
+        foreign_kib = sum(
+            one.request.flavor_kib for one in starting if one.foreign
+        )
+        foreign_guests = 0
         demand_kib = idle_kib = reclaimable_kib = left_kib = 0
         overhead_kib = sum(one.overhead_kib for one in starting)
         exempt_kib = ballooned_kib = floors_kib = 0
@@ -67,6 +75,9 @@ class Sums:
             domain = guest.domain
             flavor_kib = domain.flavor_kib
             committed_kib += flavor_kib
+            if domain.foreign:
+                foreign_kib += flavor_kib
+                foreign_guests += 1
             if guest.in_full(settings.warm_up_s):
                 full_kib += flavor_kib
             if domain.exempt:
@@ -83,6 +94,8 @@ class Sums:
             overhead_kib += domain.overhead_kib
         return cls(
             committed_kib=committed_kib,
+            foreign_kib=foreign_kib,
+            foreign_guests=foreign_guests,
             # Who is never ballooned keeps its flavor.
             floors_kib=floors_kib
             + exempt_kib
@@ -173,7 +186,10 @@ class Reporter:
         now_s: float,
         wall_s: float,
     ) -> report.HostReport:
-        """Give the report of a pass made at ``now_s`` (monotonic)."""
+        """Give the report of a pass made at ``now_s`` (monotonic).
+
+        ``starting`` are the starts whose guests don't run yet.
+        """
         sums = Sums.of(guests, starting, settings)
         self._remember(guests, settings, now_s, wall_s)
         peak_kib = sums.overhead_kib + min(
@@ -185,32 +201,35 @@ class Reporter:
         state = self._state.observe(result, settings, now_s)
         self._room.observe(result.host.usable_kib, settings.reserve_kib)
         memory = result.host.memory
+        physical_mib = memory.physical_kib // _KIB_PER_MIB
+        free_mib = max(0, memory.free_kib - sums.left_kib) // _KIB_PER_MIB
         return report.HostReport(
             time_s=wall_s,
             mode=settings.mode,
             state=state,
-            physical_mib=memory.physical_kib // _KIB_PER_MIB,
-            usable_mib=result.host.usable_kib // _KIB_PER_MIB,
+            physical_mib=physical_mib,
+            usable_mib=max(0, result.host.usable_kib) // _KIB_PER_MIB,
             reserve_mib=_mib_up(settings.reserve_kib),
-            free_mib=max(0, memory.free_kib - sums.left_kib) // _KIB_PER_MIB,
-            committed_mib=_mib_up(sums.committed_kib),
+            free_mib=free_mib,
+            committed_mib=_mib_up(sums.committed_kib - sums.foreign_kib),
             promise_mib=promise_kib // _KIB_PER_MIB,
             floors_mib=_mib_up(sums.floors_kib + sums.overhead_kib),
             demand_mib=_mib_up(sums.demand_kib),
             peak_mib=_mib_up(peak_kib),
             idle_mib=sums.idle_kib // _KIB_PER_MIB,
-            reclaimable_mib=sums.reclaimable_kib // _KIB_PER_MIB,
+            reclaimable_mib=_reclaimable_mib(sums, physical_mib - free_mib),
             swap_mib=sums.swap_kib // _KIB_PER_MIB,
             max_ratio=settings.max_ratio,
             floor_share=settings.floor_share,
             start_share=settings.start_share,
             require_guest_swap=settings.require_guest_swap,
             overhead_mib=_mib_up(sums.overhead_kib),
-            guests=len(guests),
+            guests=len(guests) - sums.foreign_guests,
             uncooperative=sum(
                 guest.progress.status is Status.UNCOOPERATIVE
                 for guest in guests.values()
             ),
+            foreign_mib=_mib_up(sums.foreign_kib),
         )
 
     def _remember(
@@ -252,6 +271,12 @@ class Reporter:
         settings: Settings,
         now_s: float,
     ) -> int:
+        """Give what Nova's instances may have in all.
+
+        The account is of all guests. What isn't Nova's takes its part of
+        the memory, and what was promised for it would be given away twice:
+        Placement doesn't know that it is taken.
+        """
         account = promise.Account(
             usable_kib=result.host.usable_kib,
             reserve_kib=settings.reserve_kib,
@@ -268,9 +293,19 @@ class Reporter:
         if self._rise is None:
             self._rise = promise.SlowRise(settings.promise_raise_delay_s)
             first_kib = min(made.promise_kib, promise.unmoved_kib(account))
-            self._rise.publish(first_kib, now_s)
+            self._rise.publish(first_kib - sums.foreign_kib, now_s)
         self._rise.delay_s = settings.promise_raise_delay_s
-        return self._rise.publish(made.promise_kib, now_s)
+        novas_kib = made.promise_kib - sums.foreign_kib
+        return self._rise.publish(novas_kib, now_s)
+
+
+def _reclaimable_mib(sums: Sums, others_mib: int) -> int:
+    """Give what starts could take, of what isn't free: ``others_mib``.
+
+    A guest that moves its own balloon could yield what it left; where others
+    have that by now, it is counted with them, too.
+    """
+    return max(0, min(sums.reclaimable_kib // _KIB_PER_MIB, others_mib))
 
 
 def _mib_up(kib: int) -> int:

@@ -20,7 +20,8 @@ class Reservation:
     ``granted_kib`` is what the guest may start with, None while it waits.
     ``overhead_kib`` is what the hypervisor needs beside that. ``restart``:
     not asked by a client, but made for a guest that may be rebooting; it
-    ends at its deadline.
+    ends at its deadline. ``foreign``: that guest isn't Nova's; clients ask
+    for Nova's alone.
     """
 
     request: StartRequest
@@ -29,6 +30,7 @@ class Reservation:
     overhead_kib: int = 0
     granted_kib: int | None = None
     restart: bool = False
+    foreign: bool = False
     failure: exception.OvercommitError | None = None
     answered: threading.Event = dataclasses.field(
         default_factory=threading.Event

@@ -107,4 +107,5 @@ class RestartDesk:
             overhead_kib=domain.overhead_kib,
             granted_kib=guest.restart_kib,
             restart=True,
+            foreign=domain.foreign,
         )

@@ -55,7 +55,8 @@ class GuestStatus:
     leaves free by itself. ``used_kib``, ``swap_total_kib``,
     ``swap_used_kib`` and ``sample_age_s`` are what it says of itself, None
     for who never did; ``swap_disk_kib`` is the size of its flavor's swap
-    disk. ``silent`` says that nothing it says is believed now.
+    disk. ``silent`` says that nothing it says is believed now, ``foreign``
+    that it isn't Nova's.
     """
 
     uuid: str
@@ -80,6 +81,7 @@ class GuestStatus:
     balloons_itself: bool
     probed: bool
     exempt: str
+    foreign: bool
     hands_off: str
     in_full: str
     sensor: str
@@ -115,6 +117,7 @@ class GuestStatus:
             balloons_itself=guest.balloons_itself,
             probed=guest.probed is not None,
             exempt=domain.exempt,
+            foreign=domain.foreign,
             hands_off=guest.hands_off,
             in_full=guest.in_full(warm_up_s),
             sensor=guest.sensor,

@@ -79,10 +79,13 @@ GUEST = (
     "balloons_itself",
     "probed",
     "exempt",
+    "foreign",
     "hands_off",
     "in_full",
     "reason",
 )
+# What agents of earlier releases don't tell of a guest, and what it is then.
+_LATER = {"foreign": False}
 _START = ("name", "uuid", "flavor_mib", "granted_mib", "for_s", "restart")
 
 
@@ -112,7 +115,8 @@ def document(answer: Mapping[str, Any]) -> dict[str, Any]:
             {name: one[name] for name in _START} for one in seen["starts"]
         ],
         "guests": [
-            {name: one[name] for name in GUEST} for one in seen["guests"]
+            {name: ({**_LATER, **one})[name] for name in GUEST}
+            for one in seen["guests"]
         ],
     }
 
@@ -123,6 +127,7 @@ def _host(seen: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "report_time_s": report["time_s"],
         **{name: report[name] for name in _REPORT},
+        "foreign_mib": wording.foreign_of(report),
         "ratio": (
             round(report["promise_mib"] / usable_mib, 2) if usable_mib else 0.0
         ),
@@ -138,13 +143,17 @@ def lines(told: Mapping[str, Any]) -> list[str]:
     agent, host = told["agent"], told["host"]
     if host is None:
         return [_passes(agent), *_troubles(agent)]
+    foreign = [one["name"] for one in told["guests"] if one["foreign"]]
     return [
         "Host {state}, mode {mode} on {hypervisor}: {physical_mib} MiB, "
         "{usable_mib} for guests, {free_mib} free, reserve "
         "{reserve_mib}".format(**host),
-        "{guests} guests of {committed_mib} MiB in all need {demand_mib}, "
+        "{guests} guests of {0} MiB in all need {demand_mib}, "
         "{idle_mib} are idle, {reclaimable_mib} could be taken; guests lack "
-        "{short_mib}, starts wait for {wanted_mib}".format(**host),
+        "{short_mib}, starts wait for {wanted_mib}".format(
+            host["committed_mib"] + host["foreign_mib"], **host
+        ),
+        *wording.foreign(host["foreign_mib"], foreign),
         "Promise {promise_mib} MiB, ratio {ratio:.2f}, limited by "
         "{promise_bound}".format(**host)
         + _pressure(host),

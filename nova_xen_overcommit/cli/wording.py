@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The agent's explanations in words; pure. Sizes are MiB, times seconds."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 _KIB_PER_MIB = 1024
 _S_PER_HOUR = 3600
+# So many names are told; the table below has them all.
+_NAMES_TOLD = 3
 
 
 def in_mib(value: Any) -> Any:
@@ -34,11 +36,7 @@ def host(seen: Mapping[str, Any]) -> list[str]:
     lines = [
         "Host {state}, mode {mode}: {physical_mib} MiB, {usable_mib} for "
         "guests, {free_mib} free, reserve {reserve_mib}".format(**report),
-        "{guests} guests of {committed_mib} MiB in all need {demand_mib}, "
-        "{idle_mib} are idle, {reclaimable_mib} could be taken".format(
-            **report
-        )
-        + _left(seen),
+        *_guests(seen),
         "Promise {promise_mib} MiB".format(**report)
         + ", limited by {promise_bound}; guests lack {short_mib}, starts "
         "wait for {wanted_mib}; last pass {pass_ago_s} s ago".format(**seen),
@@ -53,6 +51,40 @@ def host(seen: Mapping[str, Any]) -> list[str]:
     if seen["complaint"]:
         lines.append(f"The last pass failed: {seen['complaint']}")
     return lines
+
+
+def _guests(seen: Mapping[str, Any]) -> list[str]:
+    """Say what all guests need, and which of them aren't Nova's."""
+    # Agents of earlier releases don't tell of those.
+    report, strangers = seen["report"], seen.get("foreign", ())
+    foreign_mib = foreign_of(report)
+    needs = (
+        "{0} guests of {1} MiB in all need {demand_mib}, {idle_mib} are "
+        "idle, {reclaimable_mib} could be taken".format(
+            report["guests"] + len(strangers),
+            report["committed_mib"] + foreign_mib,
+            **report,
+        )
+    )
+    return [needs + _left(seen), *foreign(foreign_mib, strangers)]
+
+
+def foreign_of(report: Mapping[str, Any]) -> int:
+    """Give the MiB that aren't Nova's; a report without any tells none."""
+    return int(report.get("foreign_mib", 0))
+
+
+def foreign(mib: int, names: Sequence[str]) -> list[str]:
+    """Say which guests aren't Nova's, after a line on the flavors of all."""
+    if not mib:
+        return []
+    told = list(names[:_NAMES_TOLD])
+    if len(names) > _NAMES_TOLD:
+        told.append("...")
+    # None runs while the only one reboots.
+    who = f" ({', '.join(told)})" if told else ""
+    text = f"{mib} MiB in all are of guests that aren't Nova's{who}"
+    return [f"{text}: nothing is promised for them"]
 
 
 def _left(seen: Mapping[str, Any]) -> str:
@@ -146,6 +178,8 @@ def status(now: Mapping[str, Any]) -> str:
             "\nmoves its own balloon: the target is the most it may have, "
             "and leaves {left_mib} MiB of that".format(**now)
         )
+    if now.get("foreign"):
+        text += "\nnot Nova's: its flavor is left out of the promise"
     if now["counts_in_full"]:
         text += "\nits whole flavor is reckoned with: {counts_in_full}".format(
             **now

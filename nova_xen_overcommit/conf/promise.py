@@ -3,12 +3,14 @@
 
 from oslo_config import cfg
 
+from nova_xen_overcommit import report
+
 OPTS = [
     cfg.FloatOpt(
         "max_overcommit_ratio",
         default=4.0,
         min=1.0,
-        max=64.0,
+        max=report.MAX_RATIO,
         mutable=True,
         help="""
 Upper bound of the promise, as multiple of the host's usable memory. The
@@ -63,8 +65,9 @@ promises less. Predictors with parameters of their own don't heed it.
         max=2592000,
         help="""
 Seconds of demand history that the predictor looks at, in steps of five
-minutes (shorter ones below an hour). A week by default: the same hours of the
-same days come again. Each guest takes 8 KiB of the agent's memory for a week.
+minutes (below an hour a twelfth of it, 5 s at least, and ``history_dir``
+grows faster by as much). A week by default: the same hours of the same days
+come again. Each guest takes 8 KiB of the agent's memory for a week.
 """,
     ),
     cfg.StrOpt(
@@ -85,8 +88,10 @@ anew. A disk that is full, broken or hangs costs history, and nothing else.
         help="""
 Seconds for which ``history_dir`` keeps what was seen, guests included that
 are long gone; a year by default. A guest takes 2 MB a year (4.2 MB if it is
-alone on its host). Whole days (UTC) are dropped. Less than ``history_s``
-shortens what a new agent knows.
+alone on its host) with steps of five minutes, and as much more as steps are
+shorter: with a ``history_s`` of 60 they are 5 s long, and it takes 120 MB
+(252 MB). Whole days (UTC) are dropped. Less than ``history_s`` shortens what
+a new agent knows.
 """,
     ),
     cfg.IntOpt(

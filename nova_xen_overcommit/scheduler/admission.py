@@ -168,7 +168,8 @@ def doubt_of(
             "its report is %.0f s ahead of this clock",
             (-age_s,),
         )
-    most_mib = max(report.usable_mib, report.free_mib, report.reclaimable_mib)
+    # A start may have what is free and what can be freed.
+    most_mib = max(report.usable_mib, report.free_mib + report.reclaimable_mib)
     if most_mib > host.total_mib:
         return Why(
             Reason.ABSURD,
@@ -254,15 +255,17 @@ def _physical(request: Request, unused_mib: int, why: Why) -> Why | None:
 
 
 def _unused_mib(report: HostReport, host: HostFigures) -> int:
-    # Nova's total knows nothing of what the hypervisor itself needs.
-    return min(host.free_mib, report.usable_mib - host.flavors_mib)
+    # Nova's total knows nothing of what the hypervisor itself needs,
+    # or of guests that aren't Nova's.
+    novas_mib = report.usable_mib - report.foreign_mib
+    return min(host.free_mib, novas_mib - host.flavors_mib)
 
 
 def _promise(
     report: HostReport, request: Request, claims: Claims
 ) -> Why | None:
-    bound_mib = int(report.usable_mib * report.max_ratio)
-    promise_mib = min(report.promise_mib, max(bound_mib, report.committed_mib))
+    bound_mib = max(report.bound_mib, report.committed_mib)
+    promise_mib = min(report.promise_mib, bound_mib)
     placed_mib = report.committed_mib + claims.memory_mib
     if placed_mib + request.memory_mib <= promise_mib:
         return None
@@ -279,6 +282,7 @@ def _guest_swap(
     if not report.require_guest_swap:
         return None
     flavors_mib = report.committed_mib + claims.memory_mib + request.memory_mib
+    flavors_mib += report.foreign_mib
     backed_mib = report.usable_mib - report.overhead_mib
     backed_mib += report.swap_mib + request.counted_swap_mib
     if flavors_mib <= backed_mib:

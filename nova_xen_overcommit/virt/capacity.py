@@ -48,7 +48,12 @@ def wanted_mib(
         return max(0, min(span_mib, usable_mib))
     if effective_mode(mode, report) == OVERCOMMIT:
         return report.promise_mib
-    return max(0, min(span_mib, report.usable_mib))
+    return max(0, min(span_mib, novas_mib(report)))
+
+
+def novas_mib(report: report_module.HostReport) -> int:
+    """Give what Nova's instances can have without any overcommit."""
+    return report.usable_mib - report.foreign_mib
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -55,7 +55,7 @@ class Publisher:
             self._tell(str(error))
             return None
         self._tell("")
-        self._usable_mib = report.usable_mib
+        self._usable_mib = capacity.novas_mib(report)
         return report
 
     def require_fresh(self, report: report_module.HostReport) -> None:

@@ -179,6 +179,31 @@ class TestOvercommit(DriverTestCase):
         self.assertEqual(200 * 1024, metadata.floor_kib)
         self.assertEqual(256 * 1024, metadata.swap_kib)
 
+    def test_nova_s_own_element_tells_whose_it_is(self) -> None:
+        # Given an instance's definition, as Nova writes it without us
+        self.start_host("compute1")
+        domain = self.domain(self.boot())
+        ours = domain.find(f"metadata/{guest_metadata.TAG}")
+        ours.getparent().remove(ours)
+        # Then the agent knows it for Nova's, and any other for none
+        self.assertTrue(guest_metadata.is_novas(domain))
+        domain.remove(domain.find("metadata"))
+        self.assertFalse(guest_metadata.is_novas(domain))
+
+    def test_what_is_not_novas_is_left_out_of_the_capacity(self) -> None:
+        # Given an agent that knows of 1 GiB that isn't Nova's
+        self.agent.reports = {
+            "mode": "balance",
+            "promise_mib": 11 * 1024,
+            "foreign_mib": 1024,
+        }
+        # When the compute service starts, then Placement hands out the rest
+        self.start_host("compute1")
+        self.assertEqual(2 * 1024, self.capacity_mib())
+        # And the scheduler hears of it
+        told = report.HostReport.from_stats(self.host_stats())
+        self.assertEqual(1024, told.foreign_mib)
+
     def test_the_reservation_ends_with_the_start(self) -> None:
         self.start_host("compute1")
         server = self.boot()

@@ -65,7 +65,10 @@ class FilterTest(SchedulerTestCase):
         # Given a host with room for three physically, and idle memory
         host = self.start_host("compute1")
         self.publish(
-            host, fresh_report(promise_mib=5 * 1024, reclaimable_mib=3000)
+            host,
+            fresh_report(
+                promise_mib=5 * 1024, free_mib=1000, reclaimable_mib=3000
+            ),
         )
 
         # When five are asked for, then all run there

@@ -253,7 +253,7 @@ class Chaos:
         full = len(world.host.guests) >= self._most_guests
         if full or not world.host.has_room(flavor_kib):
             return False
-        guest = world.appear(flavor_kib, wants_kib=20 * MIB)
+        guest = world.appear(flavor_kib, foreign=True, wants_kib=20 * MIB)
         self._say(f"{guest.name} appears")
         return True
 

@@ -25,7 +25,8 @@ class SimulatedGuest(GuestMemory):
     Faults: ``stuck`` (the balloon doesn't move), ``intermittent_s`` (it
     moves only in a fifth of each such period), ``offset_kib`` (it rests
     that far from its target), ``silent``, ``lie`` (says this instead),
-    ``busy``, ``exempt`` and ``deflates`` (as the hypervisor calls it),
+    ``busy``, ``exempt``, ``deflates`` and ``foreign`` (as the hypervisor
+    calls it),
     ``fails_calls`` (setMemory raises), ``slow_calls_s`` (its target takes
     that long to arrive), ``hangs_calls`` (and nobody is told whether it will),
     ``dies_at_call`` (vanishes in the midst of setMemory), ``garbage`` (this
@@ -50,6 +51,7 @@ class SimulatedGuest(GuestMemory):
     busy: str = ""
     exempt: str = ""
     deflates: bool = False
+    foreign: bool = False
     fails_calls: bool = False
     slow_calls_s: float = 0.0
     hangs_calls: bool = False
@@ -168,6 +170,7 @@ class SimulatedGuest(GuestMemory):
             busy=self.busy,
             exempt=self.exempt,
             deflates=self.deflates,
+            foreign=self.foreign,
             disks=Disks("xvdb", ("xvda",)) if self.swap_kib else None,
         )
 

@@ -106,7 +106,7 @@ class SimulatedHost:
 
     def come_back(self, guest: SimulatedGuest) -> SimulatedGuest:
         """Build a guest that rebooted, as Xen does without asking."""
-        return self.start(
+        again = self.start(
             guest.name,
             flavor_kib=guest.flavor_kib,
             actual_kib=guest.restart_kib or guest.flavor_kib,
@@ -115,6 +115,8 @@ class SimulatedHost:
             file_kib=guest.file_kib,
             course=guest.course,
         )
+        again.foreign = guest.foreign
+        return again
 
     @property
     def free_kib(self) -> int:

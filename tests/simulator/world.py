@@ -291,9 +291,12 @@ class World:
 
     # Guests that come and go by themselves.
 
-    def appear(self, flavor_kib: int, **more: Any) -> SimulatedGuest:
-        """Start a guest that asked nobody: by hand, past Nova."""
+    def appear(
+        self, flavor_kib: int, *, foreign: bool = False, **more: Any
+    ) -> SimulatedGuest:
+        """Start a guest that asked nobody: by hand, past Nova or not."""
         guest = self.host.start("stranger", flavor_kib=flavor_kib, **more)
+        guest.foreign = foreign
         self.ledger.rob()
         self.ledger.excuse(guest)
         return guest

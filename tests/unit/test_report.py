@@ -55,8 +55,19 @@ class RoundTripTest(unittest.TestCase):
         values["usable_mib"] = min(
             values["usable_mib"], values["physical_mib"]
         )
+        bound_mib = values["usable_mib"] * int(world.REPORT.max_ratio)
+        values["promise_mib"] = min(
+            values["promise_mib"],
+            max(values["committed_mib"], bound_mib - values["foreign_mib"]),
+        )
         made = world.a_report(time_s=time_s, **values)
         self.assertEqual(made, HostReport.from_stats(made.to_stats()))
+
+    def test_no_memory_that_is_not_novas_is_not_told(self) -> None:
+        # Since a reader of the first release knows no such field
+        self.assertNotIn("foreign_mib", world.REPORT.to_dict())
+        some = world.a_report(foreign_mib=7)
+        self.assertEqual(7, some.to_dict()["foreign_mib"])
 
     def test_no_report(self) -> None:
         for stats in (
@@ -120,6 +131,26 @@ class DisbeliefTest(unittest.TestCase):
         self.assert_refused(
             "usable_mib", text_of(usable_mib=4097, physical_mib=4096)
         )
+
+    def test_a_ratio_that_no_agent_can_be_given(self) -> None:
+        self.assertEqual(64.0, read(text_of(max_ratio=64.0)).max_ratio)
+        self.assert_refused("max_ratio", text_of(max_ratio=64.1))
+
+    def test_more_promised_than_the_ratio_allows(self) -> None:
+        # Given 3200 MiB usable at a ratio of 4, what was cut from a MiB
+        # included
+        most_mib = 4 * 3200 + 5
+        self.assertIsNotNone(read(text_of(promise_mib=most_mib)))
+        self.assert_refused("promise_mib", text_of(promise_mib=most_mib + 1))
+        # Then guests that aren't Nova's have their part of it
+        told = text_of(promise_mib=most_mib, foreign_mib=1)
+        self.assert_refused("promise_mib", told)
+
+    def test_what_is_committed_may_be_promised_whatever_the_ratio(self):
+        # Given an operator who lowered the ratio below what runs already
+        told = {"max_ratio": 1.0, "committed_mib": 9000}
+        self.assertIsNotNone(read(text_of(promise_mib=9000, **told)))
+        self.assert_refused("promise_mib", text_of(promise_mib=9001, **told))
 
     def test_what_is_no_report_at_all(self) -> None:
         whole = text_of()

@@ -51,6 +51,7 @@ class Domain(GuestRef):
     may be. ``asked_kib`` is the last target the hypervisor knows, whoever
     asked for it; while a guest runs it changes only because somebody did.
     ``disks`` is None where it isn't known which of them is the swap disk.
+    ``foreign``: it isn't Nova's, so Placement knows nothing of it.
     """
 
     actual_kib: int
@@ -62,6 +63,7 @@ class Domain(GuestRef):
     busy: str = ""
     exempt: str = ""
     disks: Disks | None = None
+    foreign: bool = False
 
 
 class Hypervisor(Protocol):

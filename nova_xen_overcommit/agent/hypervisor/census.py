@@ -197,6 +197,7 @@ class Census:
             metadata=defined.metadata,
             exempt=defined.exempt,
             disks=defined.disks,
+            foreign=defined.foreign,
         )
 
     def _unanswering(

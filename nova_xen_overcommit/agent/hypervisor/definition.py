@@ -33,7 +33,7 @@ class Definition:
     ``disks`` is None where it isn't known which is the swap disk.
     ``deflates``: its balloon deflates unasked before the guest is out of
     memory. ``translation_kib`` is the buffer in which plain QEMU keeps the
-    code it has translated.
+    code it has translated. ``foreign``: Nova didn't make it.
     """
 
     flavor_kib: int
@@ -45,6 +45,7 @@ class Definition:
     disks: Disks | None
     deflates: bool = False
     translation_kib: int = 0
+    foreign: bool = False
 
 
 def parse(xml: str) -> Definition:
@@ -72,6 +73,7 @@ def parse(xml: str) -> Definition:
         disks=_disks(domain),
         deflates=_deflates(domain),
         translation_kib=_size_kib(domain.find("features/tcg/tb-cache")),
+        foreign=not guest_metadata.is_novas(domain),
     )
 
 

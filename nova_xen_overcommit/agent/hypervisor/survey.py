@@ -25,13 +25,17 @@ _FORBIDDING = (
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Surveyed:
-    """One running guest; KiB. ``exempt``: why it is never ballooned."""
+    """One running guest; KiB.
+
+    ``exempt``: why it is never ballooned. ``foreign``: Nova didn't make it.
+    """
 
     uuid: str
     name: str
     flavor_kib: int
     swap_kib: int
     exempt: str
+    foreign: bool
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -135,6 +139,7 @@ def surveyed(xml: str) -> Surveyed:
         flavor_kib=defined.flavor_kib,
         swap_kib=defined.metadata.swap_kib,
         exempt=exempt,
+        foreign=defined.foreign,
     )
 
 

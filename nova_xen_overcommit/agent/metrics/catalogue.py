@@ -156,7 +156,14 @@ HOST: tuple[Metric[HostStatus], ...] = (
         *_reported(
             "host_committed_bytes",
             "committed_mib",
-            "Sum of the flavors of all guests and starts.",
+            "Sum of the flavors of Nova's guests and starts.",
+        )
+    ),
+    Metric(
+        *_reported(
+            "host_foreign_bytes",
+            "foreign_mib",
+            "Sum of the flavors of guests that aren't Nova's.",
         )
     ),
     Metric(

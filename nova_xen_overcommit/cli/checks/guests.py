@@ -23,20 +23,27 @@ _NO_SWAP = (
     "no swap disk, and require_guest_swap is set: nothing is ever taken "
     "from it, so that it needs none"
 )
+_FOREIGN = "not Nova's: all of its memory is left out of what is promised"
+_ELSEWHERE = (
+    "If it isn't meant to be on this host, move it away; Nova places less "
+    "here for its sake"
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Guest:
     """A guest by what libvirt and the agent know of it.
 
-    ``exempt`` is why it is never ballooned, "" if it may be; ``told`` is
-    what the agent knows, None where it doesn't.
+    ``exempt`` is why it is never ballooned, "" if it may be; ``foreign``:
+    Nova didn't make it. ``told`` is what the agent knows, None where it
+    doesn't.
     """
 
     name: str
     uuid: str
     exempt: str
     swap_mib: int
+    foreign: bool
     told: Mapping[str, Any] | None
 
 
@@ -54,6 +61,7 @@ def of(site: Site) -> list[Guest] | None:
             uuid=printable.clean(one.uuid),
             exempt=printable.clean(one.exempt),
             swap_mib=one.swap_kib // 1024,
+            foreign=one.foreign,
             told=known.get(one.uuid),
         )
         for one in seen
@@ -61,7 +69,12 @@ def of(site: Site) -> list[Guest] | None:
     for uuid, one in known.items():
         if uuid not in found:
             found[uuid] = Guest(
-                one["name"], uuid, one["exempt"], one["swap_disk_mib"], one
+                name=one["name"],
+                uuid=uuid,
+                exempt=one["exempt"],
+                swap_mib=one["swap_disk_mib"],
+                foreign=one["foreign"],
+                told=one,
             )
     return sorted(found.values(), key=lambda guest: guest.name)
 
@@ -89,6 +102,8 @@ def checks(site: Site) -> Iterable[tuple[str, Result]]:
 
 def judged(guest: Guest, require_swap: bool) -> Result | None:
     """Judge one guest; None when nothing stands out."""
+    if guest.foreign:
+        return _foreign(guest)
     if guest.exempt:
         if "no balloon device" in guest.exempt:
             return warning(
@@ -101,6 +116,12 @@ def judged(guest: Guest, require_swap: bool) -> Result | None:
         return None
     advice = ". ".join(dict.fromkeys(advice for _text, advice in faults))
     return warning("; ".join(text for text, _advice in faults), advice)
+
+
+def _foreign(guest: Guest) -> Result:
+    # It has no flavor that could be given swap, and no image to mend.
+    text = f"{_FOREIGN}; never ballooned: {guest.exempt}"
+    return warning(text if guest.exempt else _FOREIGN, _ELSEWHERE)
 
 
 def _faults(guest: Guest, require_swap: bool) -> Iterable[tuple[str, str]]:
@@ -128,6 +149,7 @@ def eligible(site: Site) -> list[dict[str, Any]]:
                 "name": guest.name,
                 "uuid": guest.uuid,
                 "balloon": not guest.exempt,
+                "foreign": guest.foreign,
                 "swap_disk_mib": guest.swap_mib,
                 "state": guest.told and guest.told["state"],
                 "result": (

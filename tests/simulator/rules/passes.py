@@ -5,6 +5,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from nova_xen_overcommit import exception
 from nova_xen_overcommit import report as reports
 from nova_xen_overcommit.agent import starts
 from nova_xen_overcommit.agent.settings import Settings
@@ -172,7 +173,8 @@ def rule_4_silent_counts_in_full(done: Pass) -> str:
     if done.settings.mode != "overcommit":
         # What is then promised is never published.
         return ""
-    flavors_kib = sum(guest.flavor_kib for guest in ledger.guests)
+    # Nothing is promised for who isn't Nova's.
+    flavors_kib = sum(g.flavor_kib for g in ledger.guests if not g.foreign)
     starting_kib = sum(c.reservation.request.flavor_kib for c in ledger.claims)
     most_kib = flavors_kib + starting_kib + ledger.withheld_kib()
     spare_kib = done.usable_kib - done.settings.reserve_kib - silent_kib
@@ -300,6 +302,20 @@ def rule_10_every_pass_leaves_a_heartbeat(done: Pass) -> str:
     return ""
 
 
+def rule_10_what_it_reports_is_believed(done: Pass) -> str:
+    """A report that nobody believes is as bad as none."""
+    if done.report is None or not done.good:
+        return ""
+    try:
+        told = reports.HostReport.from_dict(dict(done.report))
+    except exception.InvalidReport as error:
+        return f"the report is refused: {error}"
+    most_mib = told.free_mib + told.reclaimable_mib
+    if most_mib > told.physical_mib:
+        return f"{most_mib} MiB are free or to be had, of {told.physical_mib}"
+    return ""
+
+
 def rule_11_only_overcommit_promises_more(done: Pass) -> str:
     if done.report is None or not done.good:
         return ""
@@ -329,5 +345,6 @@ OF_PASSES = (
     rule_9_none_is_killed,
     rule_10_no_exception_ends_the_loop,
     rule_10_every_pass_leaves_a_heartbeat,
+    rule_10_what_it_reports_is_believed,
     rule_11_only_overcommit_promises_more,
 )

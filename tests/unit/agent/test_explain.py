@@ -99,6 +99,7 @@ class AnswerTest(ExplainedTest):
                 "balloons_itself": False,
                 "probed": False,
                 "left_kib": 0,
+                "foreign": False,
                 "counts_in_full": "",
             },
             told["status"],

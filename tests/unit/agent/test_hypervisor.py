@@ -111,6 +111,23 @@ class EmbeddedTest(unittest.TestCase):
         )
         self.assertEqual(told, self.start(metadata=element).metadata)
 
+    def test_who_made_a_guest_is_known_by_its_metadata(self) -> None:
+        # Given definitions as our driver, as Nova's own of two releases,
+        # and as others write them
+        novas = "http://openstack.org/xmlns/libvirt/nova"
+        for element, foreign in (
+            (f"<x:guest xmlns:x='{guest_metadata.NAMESPACE}'/>", False),
+            (f"<n:instance xmlns:n='{novas}/1.1'/>", False),
+            (f"<n:instance xmlns:n='{novas}/1.0'/>", False),
+            (f"<n:ports xmlns:n='{novas}/1.1'/>", True),
+            ("<o:instance xmlns:o='urn:other'/>", True),
+            ("", True),
+        ):
+            with self.subTest(element=element):
+                domain = self.start(metadata=element)
+                self.assertIs(foreign, domain.foreign)
+                self.connection.lookupByName("one").destroy()
+
     def test_host_memory_is_what_guests_leave(self) -> None:
         memory = self.hypervisor.host_memory([self.start()])
         self.assertEqual(

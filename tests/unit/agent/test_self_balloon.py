@@ -62,6 +62,18 @@ class SelfBalloonTest(unittest.TestCase):
         told = self.harness.agent.report()["reclaimable_mib"]
         self.assertAlmostEqual(left_kib // MIB, told, delta=16)
 
+    def test_what_others_took_of_it_is_not_reported_twice(self) -> None:
+        # Given it left 700 MiB and more, and an agent that takes no cap back
+        self.harness.conf.set_override("mode", "observe", "xen_overcommit")
+        # When others take most of that, and leave it idle
+        for _ in range(2):
+            self.host.start(actual_kib=GIB - 200 * MIB)
+        self.harness.run(20)
+        # Then what is free or could be freed is no more than the host has
+        told = self.harness.agent.report()
+        self.assertGreater(told["reclaimable_mib"], 1500)
+        self.assertLessEqual(told["free_mib"] + told["reclaimable_mib"], 2048)
+
     def test_its_cap_is_lowered_when_memory_is_needed_elsewhere(self):
         # Given a second guest fits only into what the first left free
         second = self.harness.boot(

@@ -30,6 +30,8 @@ class SurveyTest(unittest.TestCase):
         self.assertEqual(("test", 3072 * 1024), (seen.kind, seen.physical_kib))
         self.assertRegex(seen.libvirt, r"^\d+\.\d+\.\d+$")
         self.assertEqual(["test"], [guest.name for guest in seen.guests])
+        # Nova didn't make it
+        self.assertTrue(seen.guests[0].foreign)
         self.assertEqual((), seen.unread)
         self.assertEqual(0, seen.domain_0_kib)
 
@@ -67,6 +69,7 @@ class SurveyTest(unittest.TestCase):
     def test_who_may_be_ballooned_is_not_exempt(self) -> None:
         # Pinned by the operator's hand, not by its flavor: it may be.
         seen = survey.surveyed(XML.format(may="yes", inside=PINNED))
+        self.assertFalse(seen.foreign)
         self.assertEqual(
             ("web", "0-1", 1024, 2048, ""),
             (

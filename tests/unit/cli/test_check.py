@@ -45,6 +45,7 @@ DOMAIN = """<domain type='test'
 </domain>
 """
 WITH_SWAP = "<xen_overcommit:guest swap_kib='1048576'/>"
+WITHOUT_SWAP = "<xen_overcommit:guest/>"
 FORBIDDEN = "<xen_overcommit:guest overcommit='no'/>"
 BALLOON = "<devices><memballoon model='none'/></devices>"
 PINNED = "<cputune><vcpupin vcpu='0' cpuset='1'/></cputune>"
@@ -300,7 +301,7 @@ class GuestsTest(CheckTest):
         self.guest("locked", LOCKED, WITH_SWAP)
         self.guest("pinned", PINNED, FORBIDDEN)
         self.guest("numa", NUMA, FORBIDDEN)
-        self.guest("swapless")
+        self.guest("swapless", metadata=WITHOUT_SWAP)
         found = self.found()
         for name, result, part in (
             ("bare", "warning", "no balloon device"),
@@ -326,11 +327,27 @@ class GuestsTest(CheckTest):
         self.assertFalse(rows["huge"]["balloon"])
 
     def test_without_require_guest_swap_none_is_missed(self) -> None:
-        self.guest("swapless")
+        self.guest("swapless", metadata=WITHOUT_SWAP)
         self.configure(ours="require_guest_swap = false")
         self.harness.run(3)
         _code, checks = self.check()
         self.assertIn("1 of 1 can be ballooned", checks["Guests"][1])
+
+    def test_one_that_is_not_novas_is_named(self) -> None:
+        # Given a guest that somebody made past Nova, and one in huge pages
+        self.guest("stranger")
+        self.guest("large", HUGE)
+        self.guest("web", metadata=WITH_SWAP)
+        # Then they deserve a look, and Nova's own doesn't
+        found = self.found()
+        self.assertEqual({"stranger", "large"}, set(found))
+        for name in found:
+            self.assertEqual("warning", found[name][0])
+            self.assertIn("not Nova's", found[name][1])
+        self.assertIn("huge pages", found["large"][1])
+        rows = {row["name"]: row for row in self.document["guests"]}
+        self.assertTrue(rows["stranger"]["foreign"])
+        self.assertFalse(rows["web"]["foreign"])
 
     def test_what_only_the_agent_knows(self) -> None:
         mute = self.harness.host.start("mute")

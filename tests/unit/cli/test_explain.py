@@ -166,6 +166,22 @@ class AllGuestsTest(ToolTest):
         self.assertRegex(told, r"\| full-2 \| settled \| +1024 .*flavor: 1024")
         self.assertNotIn(self.full.uuid, told)
 
+    def test_a_guest_that_is_not_novas_is_said_to_be_none(self) -> None:
+        self.full.foreign = True
+        self.harness.run(1)
+        told = self.shown("explain")
+        self.assertIn("2 guests of 2048 MiB in all", told)
+        self.assertIn(
+            "1024 MiB in all are of guests that aren't Nova's "
+            f"({self.full.name}): nothing is promised for them\n",
+            told,
+        )
+        self.assertIn(
+            "not Nova's: its flavor is left out of the promise",
+            self.shown("explain", self.full.name),
+        )
+        self.assertNotIn("Nova's", self.shown("explain", self.idle.name))
+
     def test_json_has_host_and_guests(self) -> None:
         told = json.loads(self.shown("explain", "-f", "json"))
         self.assertEqual("normal", told["host"]["report"]["state"])

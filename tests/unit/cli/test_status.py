@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from nova_xen_overcommit.cli import rows
+from nova_xen_overcommit.cli import picture, rows
 from nova_xen_overcommit.cli.exit_codes import Code
 from tests.simulator import MIB
 from tests.unit.cli.test_explain import ToolTest
@@ -39,6 +39,7 @@ HOST = {
     "reserve_mib": NUMBER,
     "committed_mib": NUMBER,
     "promise_mib": NUMBER,
+    "foreign_mib": NUMBER,
     "ratio": NUMBER,
     "promise_bound": TEXT,
     "floors_mib": NUMBER,
@@ -94,6 +95,7 @@ GUEST = {
     "balloons_itself": FLAG,
     "probed": FLAG,
     "exempt": TEXT,
+    "foreign": FLAG,
     "hands_off": TEXT,
     "in_full": TEXT,
     "reason": TEXT,
@@ -206,6 +208,43 @@ class StatusTest(ToolTest):
         header, *lines = csv.reader(io.StringIO(told))
         self.assertEqual(set(GUEST), set(header))
         self.assertEqual(2, len(lines))
+
+    def test_guests_that_are_not_novas_are_told(self) -> None:
+        # Given four of them
+        self.assertNotIn("Nova's", self.shown("status"))
+        for _ in range(4):
+            stranger = self.harness.host.start("x", flavor_kib=64 * MIB)
+            stranger.foreign = True
+        self.harness.run(1)
+        # Then their part of the sum and some of their names are told
+        table = self.shown("status")
+        self.assertIn("6 guests of 2304 MiB in all", table)
+        self.assertIn(
+            "256 MiB in all are of guests that aren't Nova's "
+            "(x-3, x-4, x-5, ...): nothing is promised for them",
+            table,
+        )
+        told = self.told()
+        self.assertEqual(
+            (2048, 256, 6),
+            tuple(
+                told["host"][name]
+                for name in ("committed_mib", "foreign_mib", "guests")
+            ),
+        )
+        foreign = [one["name"] for one in told["guests"] if one["foreign"]]
+        self.assertEqual(["x-3", "x-4", "x-5", "x-6"], foreign)
+
+    def test_an_agent_of_before_knows_of_none(self) -> None:
+        # Given the answer of a release that doesn't tell guests apart
+        answer = self.harness.agent.status()
+        for guest in answer["guests"]:
+            del guest["foreign"]
+        self.assertNotIn("foreign_mib", answer["report"])
+        # Then all are taken for Nova's
+        told = picture.document(answer)
+        self.assertEqual(0, told["host"]["foreign_mib"])
+        self.assertFalse(any(one["foreign"] for one in told["guests"]))
 
     def test_troubles_are_told(self) -> None:
         self.harness.host.unreachable = True

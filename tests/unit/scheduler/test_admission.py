@@ -149,8 +149,9 @@ class AbsurdReportTest(AdmissionTestCase):
         larger = {"physical_mib": 8192}
         for changes in (
             {"usable_mib": 4097},
-            {"free_mib": 4097},
-            {"reclaimable_mib": 4097},
+            {"free_mib": 4097, "reclaimable_mib": 0},
+            {"free_mib": 0, "reclaimable_mib": 4097},
+            {"free_mib": 2048, "reclaimable_mib": 2049},
         ):
             for mode in report_module.MODES:
                 report = world.a_report(mode=mode, **larger, **changes)
@@ -160,9 +161,14 @@ class AbsurdReportTest(AdmissionTestCase):
     def test_all_that_the_host_has_is_believed(self) -> None:
         # Given a report that speaks of just what the host has
         # When a guest is asked for, then the host shall pass
-        for name in ("usable_mib", "free_mib", "reclaimable_mib"):
-            with self.subTest(name=name):
-                self.assert_passes(world.a_report(**{name: 4096}))
+        for changes in (
+            {"usable_mib": 4096},
+            {"free_mib": 4096, "reclaimable_mib": 0},
+            {"free_mib": 0, "reclaimable_mib": 4096},
+            {"free_mib": 2048, "reclaimable_mib": 2048},
+        ):
+            with self.subTest(changes=changes):
+                self.assert_passes(world.a_report(**changes))
 
     def test_physical_memory_can_still_be_used(self) -> None:
         # Given a report nobody can believe

@@ -19,6 +19,7 @@ from tests.unit.scheduler import nova_objects, world
 
 WHOLE = world.REPORT.to_stats()[STATS_KEY]
 FIELDS = sorted(world.REPORT.to_dict())
+LATER = "foreign_mib"
 
 SPEC = nova_objects.request_spec()
 SMALL = nova_objects.request_spec(memory_mb=128)
@@ -44,7 +45,7 @@ def changed_reports(draw: Any) -> str:
     """Draw a report in which some fields are anything, or missing."""
     report: dict[str, Any] = world.REPORT.to_dict()
     changes = st.dictionaries(
-        st.sampled_from(FIELDS), values, min_size=1, max_size=4
+        st.sampled_from([*FIELDS, LATER]), values, min_size=1, max_size=4
     )
     report |= draw(changes)
     for name in draw(st.sets(st.sampled_from(FIELDS), max_size=1)):
@@ -89,11 +90,20 @@ class GarbageTest(unittest.TestCase):
         self.assertEqual(1, found["version"])
         self.assertLessEqual(world.NOW_S - found["time_s"], 180)
         self.assertGreaterEqual(world.NOW_S - found["time_s"], -30)
-        for name in FIELDS:
+        foreign_mib = found.setdefault(LATER, 0)
+        for name in [*FIELDS, LATER]:
             if name.endswith("_mib"):
                 self.assertIs(int, type(found[name]))
                 self.assertGreaterEqual(found[name], 0)
         self.assertLessEqual(found["usable_mib"], 4096)
+        startable_mib = found["free_mib"] + found["reclaimable_mib"]
+        self.assertLessEqual(startable_mib, 4096)
+        self.assertLessEqual(found["max_ratio"], 64)
+        bound_mib = (found["usable_mib"] + 1) * found["max_ratio"] + 2
+        self.assertLessEqual(
+            found["promise_mib"],
+            max(found["committed_mib"], bound_mib - foreign_mib),
+        )
         if found["mode"] == "observe":
             return
         self.assertEqual("overcommit", found["mode"])
@@ -120,6 +130,10 @@ class GarbageTest(unittest.TestCase):
     @example(json.dumps(world.REPORT.to_dict() | {"start_share": 1e308}))
     @example(json.dumps(world.REPORT.to_dict() | {"time_s": 1e308}))
     @example(json.dumps(world.REPORT.to_dict() | {"usable_mib": 1 << 30}))
+    @example(json.dumps(world.REPORT.to_dict() | {"promise_mib": 1 << 30}))
+    @example(json.dumps(world.REPORT.to_dict() | {"foreign_mib": 1 << 30}))
+    @example(json.dumps(world.REPORT.to_dict() | {"max_ratio": 1000.0}))
+    @example(json.dumps(world.REPORT.to_dict() | {"reclaimable_mib": 4000}))
     def test_fields_of_any_value(self, text: str) -> None:
         self.check(text)
 
@@ -140,6 +154,21 @@ class GarbageTest(unittest.TestCase):
         # Then nothing raises, and without a report only what fits passes
         stats = {RESERVED_KEY: reserved}
         self.assertFalse(self.passes(SPEC, stats))
+
+    def test_promises_far_beyond_the_memory_that_there_is(self) -> None:
+        # Given fresh reports, all of whose figures could be on their own
+        most_mib = 1 << 30
+        for changes in (
+            {"max_ratio": 1000.0, "promise_mib": 3200 * 1000},
+            {"max_ratio": 1.0, "promise_mib": most_mib},
+            {"free_mib": 4096, "reclaimable_mib": 4096},
+            {"promise_mib": 4 * 3200, "foreign_mib": 1024},
+        ):
+            text = json.dumps(world.REPORT.to_dict() | changes)
+            with self.subTest(changes=changes):
+                # Then only what is physically there passes
+                self.assertFalse(self.passes(SPEC, {STATS_KEY: text}))
+                self.assertTrue(self.passes(SMALL, {STATS_KEY: text}))
 
     def test_every_way_to_doubt_has_a_reason(self) -> None:
         # Given the first group of reasons

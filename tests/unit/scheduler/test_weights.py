@@ -58,7 +58,9 @@ class WeigherTest(unittest.TestCase):
     def test_an_empty_host_is_all_idle(self) -> None:
         # Given a host without guests, all of its memory free
         empty = nova_objects.host_state(
-            world.a_report(free_mib=3200, idle_mib=0, committed_mib=0),
+            world.a_report(
+                free_mib=3200, idle_mib=0, reclaimable_mib=0, committed_mib=0
+            ),
             name="empty",
             free_mib=3200,
         )

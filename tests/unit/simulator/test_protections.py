@@ -11,6 +11,7 @@ from unittest import mock
 from nova_xen_overcommit.agent import guests
 from nova_xen_overcommit.agent.balancer import Balancer
 from nova_xen_overcommit.agent.guests import TrackedGuest
+from nova_xen_overcommit.agent.hypervisor.base import Domain
 from nova_xen_overcommit.agent.sensors import guest_line
 from nova_xen_overcommit.agent.starts import StartDesk
 from nova_xen_overcommit.guest_metadata import GuestMetadata
@@ -18,7 +19,7 @@ from nova_xen_overcommit.policy import progress, shortage
 from nova_xen_overcommit.policy.limits import Limit
 from nova_xen_overcommit.policy.progress import Progress, Status
 from nova_xen_overcommit.policy.sample import MemorySample
-from tests.simulator import GIB, MIB, SimulatedHost
+from tests.simulator import GIB, MIB, SimulatedGuest, SimulatedHost
 from tests.simulator.workload import growth
 from tests.simulator.world import World
 from tests.unit.simulator.worlds import (
@@ -247,6 +248,21 @@ class Rule4Test(ProtectionTest):
             return world
 
         off = mock.patch.object(MemorySample, "is_fresh", return_value=True)
+        self.assert_needed("rule_4_silent_counts_in_full", play, off)
+
+    def test_rule_4_nothing_is_promised_for_who_is_not_novas(self) -> None:
+        def play() -> World:
+            world = world_of(300, free_mib=1500)
+            world.appear(GIB, foreign=True)
+            world.run(30)
+            return world
+
+        domain = SimulatedGuest.domain
+
+        def taken_for_novas(guest: SimulatedGuest) -> Domain:
+            return dataclasses.replace(domain(guest), foreign=False)
+
+        off = mock.patch.object(SimulatedGuest, "domain", taken_for_novas)
         self.assert_needed("rule_4_silent_counts_in_full", play, off)
 
     def test_rule_4_implausible_figures_are_no_figures(self) -> None:

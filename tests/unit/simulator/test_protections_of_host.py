@@ -4,6 +4,7 @@
 Rules 7 to 11; the others are in test_protections.
 """
 
+import dataclasses
 from unittest import mock
 
 from nova_xen_overcommit.agent import starts
@@ -15,7 +16,7 @@ from nova_xen_overcommit.agent.settings import Settings
 from nova_xen_overcommit.agent.starts import StartDesk
 from nova_xen_overcommit.agent.unlisted import Unlisted
 from nova_xen_overcommit.guest_metadata import GuestMetadata
-from nova_xen_overcommit.policy import floor
+from nova_xen_overcommit.policy import floor, promise
 from nova_xen_overcommit.policy.sample import MemorySample
 from nova_xen_overcommit.virt import capacity
 from tests.simulator import GIB, MIB, SimulatedHost
@@ -289,6 +290,21 @@ class Rule10Test(ProtectionTest):
         off = mock.patch.object(Agent, "_heartbeat")
         check = "rule_10_every_pass_leaves_a_heartbeat"
         self.assert_needed(check, self.libvirtd_restarts, off)
+
+    def test_rule_10_what_it_reports_is_believed(self) -> None:
+        def play() -> World:
+            world = world_of(300, 300, free_mib=900, max_overcommit_ratio=1.0)
+            world.run(30)
+            return world
+
+        bounds = promise._bounds
+
+        def unbounded(account: promise.Account) -> dict[str, int]:
+            return bounds(dataclasses.replace(account, max_ratio=9.0))
+
+        off = mock.patch.object(promise, "_bounds", unbounded)
+        check = "rule_10_what_it_reports_is_believed"
+        self.assert_needed(check, play, off)
 
 
 class Rule11Test(ProtectionTest):

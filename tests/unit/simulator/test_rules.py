@@ -144,7 +144,7 @@ class Machine(RuleBasedStateMachine):
     def appear(self, flavor_mib: int) -> SimulatedGuest | None:
         if flavor_mib * MIB > self.world.host.free_kib:
             return None
-        return self.world.appear(flavor_mib * MIB)
+        return self.world.appear(flavor_mib * MIB, foreign=True)
 
     @rule()
     def agent_killed(self) -> None:

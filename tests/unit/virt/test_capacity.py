@@ -32,6 +32,16 @@ class AllocationRatioTestCase(unittest.TestCase):
     def test_balance_is_what_is_usable(self) -> None:
         self.assertEqual(3072, self.capacity("balance", host_report()))
 
+    def test_what_is_not_novas_is_not_there_for_nova(self) -> None:
+        # Given guests of 1 GiB that aren't Nova's; the promise is without it
+        report = host_report(foreign_mib=1024)
+        self.assertEqual(12288, self.capacity("overcommit", report))
+        self.assertEqual(2048, self.capacity("balance", report))
+        self.assertEqual(3584, self.capacity("observe", report))
+        # When they have more than is usable, then nothing is left
+        report = host_report(foreign_mib=9999)
+        self.assertEqual(0, self.capacity("balance", report))
+
     def test_the_more_careful_mode_holds(self) -> None:
         report = host_report(mode="balance")
         self.assertEqual(3072, self.capacity("overcommit", report))

@@ -98,6 +98,12 @@ class PublisherTestCase(unittest.TestCase):
         self.source.failure = None
         self.assertEqual(12288, self.capacity())
 
+    def test_what_was_last_usable_is_without_what_is_not_novas(self) -> None:
+        self.source.changes = {"time_s": NOW_S, "foreign_mib": 1024}
+        self.assertEqual(12288, self.capacity())
+        self.source.failure = exception.AgentUnavailable("gone")
+        self.assertEqual(2048, self.capacity())
+
     def test_an_agent_never_heard_leaves_the_host_s_own_figure(self) -> None:
         self.source.failure = exception.AgentUnavailable("gone")
         self.assertEqual(3328, self.capacity())
