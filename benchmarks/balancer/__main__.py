@@ -44,8 +44,7 @@ def behind(
         best = min(OTHERS, key=lambda policy: short[policy])
         if short[OURS] > short[best] or (ahead and short[OURS] == short[best]):
             faults.append(
-                f"{name}: {kind} {short[OURS]:,.0f}, "
-                f"{best} {short[best]:,.0f}"
+                f"{name}: {kind} {short[OURS]:,.0f}, {best} {short[best]:,.0f}"
             )
     return faults
 

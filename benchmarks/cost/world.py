@@ -155,9 +155,7 @@ def _agent(
     conf.set_override("mode", "balance", "xen_overcommit")
     clock = core.Clock()
     hypervisor = libvirt_host.LibvirtHypervisor(lambda: connection)
-    context = SensorContext(
-        conf, lambda: connection, "xen", clock.monotonic_s
-    )
+    context = SensorContext(conf, lambda: connection, "xen", clock.monotonic_s)
     leases = Leases()
     return core.Agent(
         conf,

@@ -81,9 +81,7 @@ _FILES = {
         ' xl vcpu-pin "$1" all all\nexit 0\n'
     ),
     "etc/xen/scripts/block": (paths.LAB / "dom0/block").read_text(),
-    "etc/xen/scripts/vif-bridge": (
-        paths.LAB / "dom0/vif-bridge"
-    ).read_text(),
+    "etc/xen/scripts/vif-bridge": (paths.LAB / "dom0/vif-bridge").read_text(),
     # Few messages, kept in memory: the disk is slow under emulation.
     "etc/systemd/journald.conf.d/lab.conf": "[Journal]\nStorage=volatile\n",
     "etc/ssh/sshd_config.d/lab.conf": (

@@ -80,9 +80,7 @@ class BalloonSensor:
 
     def _remember_only(self, keys: set[_Key]) -> None:
         self._seen = {k: s for k, s in self._seen.items() if k in keys}
-        self._refusals = {
-            k: r for k, r in self._refusals.items() if k in keys
-        }
+        self._refusals = {k: r for k, r in self._refusals.items() if k in keys}
         self._asked &= keys
 
     def _connected(self) -> Any:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the configuration names is what the agent gets."""
 
+import pathlib
 import tempfile
 import unittest
 from importlib import metadata
@@ -82,13 +83,13 @@ class ReconnectedTest(unittest.TestCase):
         self.assertGreater(guest.sample.time_s, said.time_s)
 
     def configured(self) -> cfg.ConfigOpts:
-        scenario = tempfile.NamedTemporaryFile("w")
-        self.addCleanup(scenario.close)
-        scenario.write(idle_guest.SCENARIO)
-        scenario.flush()
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        scenario = pathlib.Path(directory.name, "scenario.toml")
+        scenario.write_text(idle_guest.SCENARIO)
         return configured(
             sensors=["simulated"],
-            simulated_scenario=scenario.name,
+            simulated_scenario=str(scenario),
             history_dir="",
         )
 
