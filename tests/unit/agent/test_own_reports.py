@@ -67,7 +67,7 @@ def guests(draw: Any, number: int, settings: Settings) -> TrackedGuest:
         foreign=draw(st.booleans()),
     )
     known_s = draw(st.sampled_from([0.0, 500.0]))
-    guest = TrackedGuest.found(domain, NOW_S - known_s, settings.floor_share)
+    guest = TrackedGuest.found(domain, NOW_S - known_s, settings.floor_rule)
     total_kib = max(1, domain.actual_kib)
     own_kib = st.one_of(st.none(), st.integers(-GIB, GIB))
     sample = MemorySample(
