@@ -70,8 +70,7 @@ def _points(
         if value is None:
             before = None
             continue
-        share = min(1.0, max(0.0, value / highest)) if highest > 0 else 0.0
-        y = down - 1 - round(share * (down - 1))
+        y = down - 1 - round(_share(value, highest) * (down - 1))
         start = y if before is None else before
         low, high = min(start, y), max(start, y)
         found += [(x, between) for between in range(low, high + 1)]
@@ -95,9 +94,14 @@ def sparkline(
         if not known or highest <= 0:
             text += " "
             continue
-        level = int(max(known) / highest * len(signs))
-        text += signs[min(len(signs) - 1, max(0, level))]
+        level = int(_share(max(known), highest) * len(signs))
+        text += signs[min(len(signs) - 1, level)]
     return text
+
+
+def _share(value: float, highest: float) -> float:
+    """Give how high a value is, from 0 to 1."""
+    return min(1.0, max(0.0, value / highest)) if highest > 0 else 0.0
 
 
 def size(kib: float) -> str:

@@ -93,6 +93,8 @@ class GraphTest(unittest.TestCase):
         self.assertEqual("▁▅█", graph.sparkline([0, 4, 8], 3, 8))
         self.assertEqual(". #", graph.sparkline([0, None, 8], 3, 8, False))
         self.assertEqual("   ", graph.sparkline([1, 1, 1], 3, 0))
+        # What is beyond the scale by whatever factor is its highest
+        self.assertEqual("███", graph.sparkline([1, 1, 1], 3, 1e-309))
 
     @given(
         st.lists(st.one_of(st.none(), st.floats(0, 1e12)), max_size=300),
