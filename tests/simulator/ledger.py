@@ -294,7 +294,9 @@ class Ledger:
         if guest.actual_kib < known.actual_kib - _JITTER_KIB:
             known.shrank_s = now_s
         gap_kib = self.distance_kib(guest)
-        near = gap_kib <= MAX_OFFSET_KIB
+        # An agent knows of no offset at first, and measures to its target.
+        seen_kib = abs(self.final_kib(guest) - guest.actual_kib)
+        near = min(gap_kib, seen_kib) <= MAX_OFFSET_KIB
         if near and gap_kib > TOLERANCE_KIB:
             known.near_s += min(now_s - known.seen_s, _LONGEST_LOOK_S)
         # Who was found with less than its target may move its own balloon,

@@ -59,6 +59,19 @@ class StillTest(unittest.TestCase):
 
         self.assertTrue(math.isinf(known.gave_up_s))
 
+    def test_its_own_offset_does_not_hide_that_it_is_near(self) -> None:
+        # Given one that rests 8 MiB below its target, and would rest above it
+        self.guest.stuck = True
+        self.guest.offset_kib = 512
+        known = self.ledger.record(self.guest)
+        rests_kib = self.guest.actual_kib
+        self.guest.target_kib = rests_kib + 8 * MIB
+        for _ in range(10):
+            self.run_and_look()
+        # Then an agent may take that for where it rests
+        self.assertGreater(known.near_s, 1.0)
+        self.assertEqual(0.0, known.still_s)
+
     def run_and_look(self) -> None:
         self.host.run(_PASS_S)
         self.ledger.look()
