@@ -7,8 +7,9 @@ from typing import Any
 
 from tests.lab import lab as lab_module
 from tests.lab import paths
-from tests.lab.lifecycle import operations
+from tests.lab.lifecycle import debian, operations
 
+PASS = "pass"
 FILE = paths.TREE / "doc/source/support-matrix.json"
 _COMMANDS = {
     "Nova": "/opt/nova/bin/python -c 'import nova.version as v;"
@@ -19,21 +20,36 @@ _COMMANDS = {
 }
 
 
+def operations_of(kind: str) -> Sequence[str]:
+    """Give the names of what is tried on a kind."""
+    return operations.FEW if kind == debian.IMAGE else list(operations.ALL)
+
+
 def save(
     lab: lab_module.Lab,
     kinds: Sequence[str],
     results: Mapping[str, Mapping[str, str]],
 ) -> None:
     """Write the results of those tried; ``kinds`` are all, in order."""
-    before: dict[str, Any] = {}
-    if FILE.exists():
-        before = json.loads(FILE.read_text())
+    before = recorded()
     versions = {
         name: lab.ssh(command).strip().splitlines()[-1]
         for name, command in _COMMANDS.items()
     }
-    recorded = merged(before, kinds, results, versions)
-    FILE.write_text(json.dumps(recorded, indent=2) + "\n")
+    after = merged(before, kinds, results, versions)
+    FILE.write_text(json.dumps(after, indent=2) + "\n")
+
+
+def recorded() -> dict[str, Any]:
+    """Give what earlier runs came to; empty where there is no record."""
+    return dict(json.loads(FILE.read_text())) if FILE.exists() else {}
+
+
+def missing(before: Mapping[str, Any], kind: str) -> list[str]:
+    """Name the operations that the record doesn't tell as passed."""
+    passed = before.get("results", {}).get(kind, {})
+    wanted = operations_of(kind)
+    return [name for name in wanted if passed.get(name) != PASS]
 
 
 def merged(
@@ -42,15 +58,19 @@ def merged(
     results: Mapping[str, Mapping[str, str]],
     versions: Mapping[str, str],
 ) -> dict[str, Any]:
-    """Give the record with the kinds that were tried as they came out.
+    """Give the record with what was tried as it came out.
 
-    The others keep their results, and the versions those were found with.
+    All else keeps its results, as long as they were found with the same
+    versions; kinds that were not tried keep theirs, whatever these were.
     """
-    tried = {**before.get("results", {}), **results}
-    with_versions = {
-        **before.get("versions", {}),
-        **dict.fromkeys(results, versions),
-    }
+    with_versions = dict(before.get("versions", {}))
+    tried = dict(before.get("results", {}))
+    for kind, found in results.items():
+        if not found:
+            continue
+        same = with_versions.get(kind) == versions
+        tried[kind] = {**(tried.get(kind, {}) if same else {}), **found}
+        with_versions[kind] = versions
     return {
         "results": {kind: tried.get(kind, {}) for kind in kinds},
         "versions": {

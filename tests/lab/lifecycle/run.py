@@ -10,7 +10,7 @@ import concurrent.futures
 import dataclasses
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from tests.lab import lab as lab_module
 from tests.lab import monitor as lab_monitor
@@ -18,7 +18,7 @@ from tests.lab import network_setup, paths, steps
 from tests.lab.lifecycle import debian, operations, placing, pressure, record
 from tests.lab.lifecycle.subject import Subject, wait_for
 
-PASS = "pass"
+PASS = record.PASS
 KINDS = ("pv", "pvh", "hvm", debian.IMAGE)
 MODE = "overcommit"
 _FLOOR_SHARE = 0.02
@@ -147,35 +147,36 @@ def _short(error: Exception) -> str:
 
 
 def play(
-    lab: lab_module.Lab, kinds: Sequence[str], only: Sequence[str] = ()
-) -> dict[str, dict[str, str]]:
-    """Try all; give what each came to, by kind and operation."""
+    lab: lab_module.Lab,
+    wanted: Mapping[str, Sequence[str]],
+    results: dict[str, dict[str, str]],
+) -> None:
+    """Try what is wanted of each kind; fill in what each came to.
+
+    ``results`` are by kind and operation.
+    """
+    kinds = list(wanted)
     lab.set_mode(MODE)
     lab.nova.delete_all(300, paths.logs() / "dom0.log")
     _prepare(lab)
     if debian.IMAGE in kinds:
         debian.prepare(lab, MODE)
     monitor = lab_monitor.Monitor(lab.host, _FLOOR_SHARE)
-    run = Run(lab, monitor, {kind: {} for kind in kinds})
+    results.update({kind: {} for kind in kinds})
+    run = Run(lab, monitor, results)
     try:
         with (
             pressure.neighbours(lab),
             concurrent.futures.ThreadPoolExecutor(len(kinds)) as pool,
         ):
             tried = [
-                pool.submit(run.one_kind, kind, only or operations_of(kind))
-                for kind in kinds
+                pool.submit(run.one_kind, kind, names)
+                for kind, names in wanted.items()
             ]
             for one in tried:
                 one.result()
     finally:
         monitor.close()
-    return run.results
-
-
-def operations_of(kind: str) -> Sequence[str]:
-    """Give the names of what is tried on a kind."""
-    return operations.FEW if kind == debian.IMAGE else list(operations.ALL)
 
 
 def _prepare(lab: lab_module.Lab) -> None:
@@ -188,6 +189,15 @@ def _prepare(lab: lab_module.Lab) -> None:
         )
 
 
+def _wanted(
+    kinds: Sequence[str], *, missing: bool
+) -> dict[str, Sequence[str]]:
+    if not missing:
+        return {kind: record.operations_of(kind) for kind in kinds}
+    before = record.recorded()
+    return {kind: record.missing(before, kind) for kind in kinds}
+
+
 def main(arguments: Sequence[str]) -> int:
     """Try all on the lab that is up, or on one of its own."""
     parser = argparse.ArgumentParser(prog="python -m tests.lab lifecycle")
@@ -197,13 +207,23 @@ def main(arguments: Sequence[str]) -> int:
         action="store_true",
         help="keep the results for the documentation's support matrix",
     )
+    parser.add_argument(
+        "--missing",
+        action="store_true",
+        help="try only what isn't recorded as passed yet",
+    )
     told = parser.parse_args(arguments)
     if unknown := set(told.kind) - set(KINDS):
         parser.error(f"no such kind: {', '.join(sorted(unknown))}")
+    wanted = _wanted(told.kind or KINDS, missing=told.missing)
+    results: dict[str, dict[str, str]] = {}
     with lab_module.Lab.borrowed() as lab:
-        results = play(lab, told.kind or KINDS)
-        if told.record:
-            record.save(lab, KINDS, results)
+        try:
+            play(lab, wanted, results)
+        finally:
+            # Also of a run that was ended: each outcome is one.
+            if told.record:
+                record.save(lab, KINDS, results)
     flat = {
         f"{kind}/{name}": outcome
         for kind, tried in results.items()

@@ -93,6 +93,32 @@ class TestMerged(unittest.TestCase):
         )
         self.assertEqual(["create", *operations.ALL], after["operations"])
 
+    def test_what_a_run_did_not_come_to_is_kept_for_the_same_versions(self):
+        # Given a record, and a run of a part
+        versions = {"Xen": "4.17"}
+        before = record.merged(
+            {},
+            ("pv", "hvm"),
+            {"pv": {"create": "pass", "pause": "fail: x"}, "hvm": {}},
+            versions,
+        )
+        part = {"pv": {"pause": "pass"}, "hvm": {}}
+
+        # Then the rest stays, but not as if it were of newer versions
+        after = record.merged(before, ("pv", "hvm"), part, versions)
+        self.assertEqual(
+            {"create": "pass", "pause": "pass"}, after["results"]["pv"]
+        )
+        after = record.merged(before, ("pv", "hvm"), part, {"Xen": "4.20"})
+        self.assertEqual({"pause": "pass"}, after["results"]["pv"])
+
+    def test_what_is_missing_has_not_passed(self) -> None:
+        before = {"results": {"debian": dict.fromkeys(operations.FEW, "pass")}}
+        self.assertEqual([], record.missing(before, "debian"))
+        self.assertEqual(list(operations.ALL), record.missing(before, "pv"))
+        before["results"]["debian"]["balloon"] = "fail: too slow"
+        self.assertEqual(["balloon"], record.missing(before, "debian"))
+
 
 class TestRecorded(unittest.TestCase):
     """The page, the record and the lab agree."""
@@ -113,7 +139,7 @@ class TestRecorded(unittest.TestCase):
             ["create", *operations.ALL], self.recorded["operations"]
         )
         for kind, tried in self.recorded["results"].items():
-            known = {"create", *run.operations_of(kind)}
+            known = {"create", *record.operations_of(kind)}
             self.assertLessEqual(set(tried), known)
         self.assertLess(set(operations.FEW), set(operations.ALL))
 
