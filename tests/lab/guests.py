@@ -104,9 +104,10 @@ class Guest:
         """
         return self.consoles.ask(self.domain, command, timeout_s)
 
-    def boot_id(self) -> str:
+    def boot_id(self, timeout_s: float = 240) -> str:
         """Changes when the guest boots anew."""
-        return self.run("cat /proc/sys/kernel/random/boot_id").strip()
+        told = self.run("cat /proc/sys/kernel/random/boot_id", timeout_s)
+        return told.strip()
 
     def reboot(self) -> None:
         """Reboot from inside, as its user would."""

@@ -15,6 +15,9 @@ from tests.lab import lab as lab_module
 
 # What an honest guest needs among liars, one of which is busy swapping.
 _HONEST_MIB = 300
+# Reboots, emulated; and how long a guest that is up takes to answer.
+_BACK_WITHIN_S = 300
+_BOOTING_ANSWERS_S = 20
 _KEY = "data/nova_xen_overcommit"
 _IDLE = (
     "v=1 seq=$n mem_total_kib=900000 mem_available_kib=890000"
@@ -118,11 +121,12 @@ def reboot(demo: lab_demo.Demo, guest: lab_guests.Guest) -> list[str]:
     before = guest.boot_id()
     demo.forget(guest)
     guest.reboot()
-    end = time.monotonic() + 180
+    end = time.monotonic() + _BACK_WITHIN_S
     while time.monotonic() < end:
         time.sleep(3)
+        # What is typed while it boots nobody answers: it is asked again.
         with contextlib.suppress(lab_guests.GuestError):
-            if guest.boot_id() != before:
+            if guest.boot_id(_BOOTING_ANSWERS_S) != before:
                 steps.say(f"{guest.name} is back from its reboot")
                 return []
     return [f"{guest.name} did not come back from its reboot"]
