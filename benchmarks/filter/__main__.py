@@ -22,7 +22,7 @@ def main() -> None:
     """Make a cloud and measure in it."""
     parser = argparse.ArgumentParser(prog="benchmarks.filter")
     parser.add_argument("--hosts", type=int, default=1000)
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--rounds", type=int, default=40)
     chosen = parser.parse_args()
     say(f"making a cloud of {chosen.hosts} hosts")
     with cloud.made(chosen.hosts) as made:

@@ -183,10 +183,12 @@ class Cloud(base.ServersTestBase):  # type: ignore[misc]
             context=self.context, host=name, cell_mapping=cell
         ).create()
         self._make_provider(name, self.uuids[number])
-        # As nova-compute does: no need to ask the database for instances.
+        # As nova-compute does when it starts and every two minutes: only who
+        # is in step isn't looked up in the database with each request.
         self.manager.update_instance_info(
             self.context, name, objects.InstanceList(objects=[])
         )
+        self.manager.sync_instance_info(self.context, name, [])
 
     def _make_provider(self, name: str, uuid: str) -> None:
         made = self.placement.post(
