@@ -121,7 +121,7 @@ def main() -> int:
     outcome = demo.outcome
     if code or outcome is None:
         return code or 1
-    return ending.tell(outcome, outcome.placed_without + 1)
+    return ending.tell(outcome, outcome.placed_without + 1, play.NEED_WITHIN_S)
 
 
 if __name__ == "__main__":

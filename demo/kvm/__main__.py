@@ -148,7 +148,9 @@ def main() -> int:
     outcome = demo.outcome
     if code or outcome is None:
         return code or 1
-    return ending.tell(outcome, 2 * outcome.placed_without)
+    return ending.tell(
+        outcome, 2 * outcome.placed_without, play.NEED_MET_WITHIN_S
+    )
 
 
 if __name__ == "__main__":

@@ -27,7 +27,10 @@ _PATIENCE_S = {"observe": 8.0, "overcommit": 30.0}
 _BOOTS_WITHIN_S = 300.0
 _KNOWN_WITHIN_S = 120.0
 _NEED_WITHIN_S = 120.0
+NEED_MET_WITHIN_S = 2.0
 _POLL_S = 0.05
+# Less than this part of what a guest has is available: it lacks memory.
+_LACKS_BELOW = 10
 # By the guest's own clock, from the start of the program that needs memory
 # until all of its pages are in RAM.
 _EAT = (
@@ -124,9 +127,10 @@ def _tell(stage: Stage) -> None:
 class _Grant:
     """Notes when a guest's balloon leaves it what it needs.
 
-    ``told_s`` is when its statistics first showed that it takes more,
-    ``begun_s`` when its balloon first left it more, and ``had_s`` when all
-    of what it needs; seconds since its program was started.
+    ``told_s`` is when its statistics first showed that it lacks memory: less
+    than a tenth of what it has is available. ``begun_s`` is when its balloon
+    first left it more, and ``had_s`` when all of what it needs; seconds since
+    its program was started.
     """
 
     def __init__(self, domain: libvirt.virDomain, wanted_kib: int) -> None:
@@ -147,11 +151,10 @@ class _Grant:
         self._thread.join(5.0)
 
     def _watch(self) -> None:
-        less_kib = self._first.get("usable", 0) - 16 * KIB
         while not self._leaving.wait(_POLL_S) and math.isnan(self.had_s):
             told = self._domain.memoryStats()
             now_s = time.monotonic() - self._began_s
-            if math.isnan(self.told_s) and told.get("usable", 0) < less_kib:
+            if math.isnan(self.told_s) and _lacks(told):
                 self.told_s = now_s
             if math.isnan(self.begun_s) and (
                 told["actual"] > self._first["actual"] + 4 * KIB
@@ -161,13 +164,18 @@ class _Grant:
                 self.had_s = now_s
 
 
+def _lacks(told: dict[str, int]) -> bool:
+    return told.get("usable", 0) < told["actual"] // _LACKS_BELOW
+
+
 def _need(stage: Stage, outcome: play.Outcome, uuid: str) -> None:
     """Let one guest need memory.
 
     It has it when its balloon leaves it that much, counted from when its
-    statistics, which come once a second, tell of it. When all of it is in
-    use, by the guest's own clock, is told beside: under emulation that is
-    how long touching so much memory takes.
+    statistics, which come once a second, tell that it lacks memory, or from
+    the first grant where that came before. When all of it is in use, by the
+    guest's own clock, is told beside: under emulation that is how long
+    touching so much memory takes.
     """
     outcome.need_mib = NEED_MIB
     guest = stage.guest(uuid)
@@ -185,11 +193,11 @@ def _need(stage: Stage, outcome: play.Outcome, uuid: str) -> None:
     used_s = float(ended) - float(began)
     if math.isnan(grant.had_s):
         raise RuntimeError("its balloon never left it what it needs")
-    since_s = 0.0 if math.isnan(grant.told_s) else grant.told_s
+    since_s = grant.begun_s if math.isnan(grant.told_s) else grant.told_s
     outcome.need_met_s = round(max(0.0, grant.had_s - since_s), 2)
     sizes = dict(re.findall(r"Vm(RSS|Swap):\s+(\d+)", told))
     stage.say(
-        f"published after {grant.told_s:.1f} s, granted from "
+        f"lacked memory after {grant.told_s:.1f} s, granted from "
         f"{grant.begun_s:.1f} to {grant.had_s:.1f} s; all of it in RAM after "
         f"{used_s:.1f} s ({int(sizes['RSS']) // KIB} MiB, "
         f"{int(sizes['Swap']) // KIB} in swap)"
