@@ -17,7 +17,7 @@ from oslo_config import cfg
 
 from benchmarks.cost import guests, week
 from nova_xen_overcommit import conf as options
-from nova_xen_overcommit import plugins
+from nova_xen_overcommit import guest_metadata, plugins
 from nova_xen_overcommit.agent import balancer, collector, core, reporting
 from nova_xen_overcommit.agent.history import DemandHistory
 from nova_xen_overcommit.agent.history.keeper import Keeper
@@ -28,6 +28,7 @@ from nova_xen_overcommit.agent.sensors.xenstore import XenstoreSensor
 from nova_xen_overcommit.agent.sensors.xenstore_watch import XenstoreWatch
 from nova_xen_overcommit.agent.settings import Settings
 from nova_xen_overcommit.agent.xenstore import Xenstore
+from nova_xen_overcommit.guest_metadata import GuestMetadata
 from nova_xen_overcommit.policy.predictors import DEFAULT_RISK
 
 MIB = 1024
@@ -50,6 +51,9 @@ _GUEST = """
   <uuid>{uuid}</uuid>
   <memory unit='KiB'>{flavor_kib}</memory>
   <currentMemory unit='KiB'>{start_kib}</currentMemory>
+  <metadata>
+    <told:guest xmlns:told="{namespace}" {told}/>
+  </metadata>
   <os><type>hvm</type></os>
   <devices><memballoon model='virtio'/></devices>
 </domain>
@@ -122,12 +126,16 @@ def _host(count: int) -> libvirt.virConnect:
         node.write(_NODE.format(memory_kib=memory_kib))
         node.flush()
         connection = libvirt_host.connect(f"test://{node.name}")
+    # Who has no swap is never ballooned.
+    told = GuestMetadata(swap_kib=FLAVOR_KIB).to_attributes()
     for number in range(count):
         xml = _GUEST.format(
             number=number,
             uuid=guest_uuid(number),
             flavor_kib=FLAVOR_KIB,
             start_kib=START_KIB,
+            namespace=guest_metadata.NAMESPACE,
+            told=" ".join(f'{name}="{x}"' for name, x in told.items()),
         )
         connection.createXML(xml, 0)
     return connection
