@@ -43,9 +43,10 @@ echo "$target" > balloon/info/current_kb
 read -r used < used
 total=$((target - 65536)) available=$((target - 65536 - used))
 [ "$available" -ge 0 ] || available=0
+read -r swap < swap
 printf '%s\\n' "MemTotal: $total kB" "MemFree: 0 kB" \\
-    "MemAvailable: $available kB" "SwapTotal: 0 kB" \\
-    "SwapFree: 0 kB" > proc/meminfo
+    "MemAvailable: $available kB" "SwapTotal: $swap kB" \\
+    "SwapFree: $swap kB" > proc/meminfo
 echo "$1 $target" >> sizes
 """
 _RECORD = """#!/bin/sh
@@ -128,11 +129,18 @@ class GuestWorld:
             text = _PRESSURE.format(total=psi_us)
             (proc / "pressure" / "memory").write_text(text)
 
-    def balloon(self, size_kib: int, used: dict[int, int]) -> None:
-        """Give it a balloon; ``used`` says how much it uses from when on."""
+    def balloon(
+        self, size_kib: int, used: dict[int, int], swap_kib: int | None = None
+    ) -> None:
+        """Give it a balloon; ``used`` says how much it uses from when on.
+
+        It has as much swap as memory unless told.
+        """
+        swap_kib = size_kib if swap_kib is None else swap_kib
         (self.root / "balloon" / "info").mkdir(parents=True)
         (self.root / "balloon" / "target_kb").write_text(f"{size_kib}\n")
         (self.root / "allowed").write_text(f"{size_kib}\n")
+        (self.root / "swap").write_text(f"{swap_kib}\n")
         for second, kib in used.items():
             (self.root / f"used.{second}").write_text(f"{kib}\n")
         script = self.root / "balloon.sh"

@@ -73,6 +73,19 @@ class SelfBalloonTest(PublisherTestCase):
                     least_kib = floor.floor_kib(size_kib, 0.0)
                     self.assertLessEqual(least_kib // 4 * 4, guest.sizes[-1])
 
+    def test_it_keeps_what_its_swap_cant_hold(self) -> None:
+        # Given guests that use little, with less swap than memory
+        for shell in guest_world.SHELLS:
+            for swap_kib in (0, 400 * MIB):
+                with self.each_shell(shell) as guest:
+                    guest.balloon(GIB, {0: 1}, swap_kib)
+                    guest.run(shell, looks=60)
+                    # Then none of their programs is ever killed for memory
+                    # that was given away
+                    least_kib = GIB - swap_kib
+                    self.assertLessEqual(least_kib, min(guest.sizes))
+                    self.assertLess(guest.sizes[-1], least_kib + 16 * MIB + 1)
+
     def test_a_floor_can_be_set(self) -> None:
         for shell in guest_world.SHELLS:
             with self.each_shell(shell) as guest:
@@ -210,7 +223,7 @@ class SizeTest(PublisherTestCase):
         # Given a 4 GiB guest of which the host allows 1 GiB
         for shell in guest_world.SHELLS:
             with self.each_shell(shell) as guest:
-                guest.balloon(GIB, {0: 1})
+                guest.balloon(GIB, {0: 1}, 4 * GIB)
                 guest.built_for(4 * MIB, GIB - 4 * MIB, 3 * GIB)
                 guest.run(shell, looks=50)
                 # Then it keeps the floor of 4 GiB
