@@ -258,7 +258,7 @@ class Balancer:
             to_come_kib = guest.to_come_kib
             if to_come_kib > 0:
                 growing_kib += to_come_kib
-            elif guest.progress.cooperates:
+            elif to_come_kib < 0 and guest.progress.cooperates:
                 yielding_kib -= to_come_kib
         return growing_kib, yielding_kib
 
@@ -314,12 +314,13 @@ class Balancer:
         # What such a guest has is what it keeps: a target it might follow
         # hours later would surprise everyone.
         for guest in self.guests.values():
-            if guest.refused:
+            lost = guest.frozen is Limit.UNCOOPERATIVE
+            if not (lost or guest.stalls) or guest.refused:
                 continue
             if guest.stalls:
                 self._set(guest, guest.domain.actual_kib, "its balloon stalls")
             # Not one that mustn't be touched for another cause.
-            if guest.frozen is Limit.UNCOOPERATIVE:
+            if lost:
                 self._let_be(guest)
 
     def _let_be(self, guest: TrackedGuest) -> None:

@@ -4,6 +4,7 @@
 import dataclasses
 import logging
 import math
+from typing import NamedTuple
 
 from nova_xen_overcommit.agent.hypervisor.base import Domain
 from nova_xen_overcommit.agent.settings import Settings
@@ -54,6 +55,32 @@ class Move:
     time_s: float
     from_kib: int
     reason: str
+
+
+class Reckoning(NamedTuple):
+    """What one guest adds to the sums over its host; KiB, or 1 for itself.
+
+    Of its ``flavor_kib`` it is told which part isn't Nova's, counts in full,
+    and is never ballooned. ``floor_kib`` is 0 for who is never ballooned.
+    ``known_kib`` is its demand by its own figures, 0 without believable ones,
+    and ``used_kib`` what it uses by them.
+    """
+
+    flavor_kib: int
+    foreign_kib: int
+    foreign: int
+    full_kib: int
+    exempt_kib: int
+    floor_kib: int
+    demand_kib: int
+    idle_kib: int
+    reclaimable_kib: int
+    left_kib: int
+    swap_kib: int
+    overhead_kib: int
+    uncooperative: int
+    known_kib: int
+    used_kib: int
 
 
 @dataclasses.dataclass(slots=True)
@@ -113,6 +140,8 @@ class TrackedGuest:
     probe: outside.Probe | None = None
     refusals: Refusals = NO_REFUSALS
     _view: targets.Guest | None = None
+    _reckoning: Reckoning | None = None
+    _reckoned_for: tuple[int, float] = (0, 0.0)
 
     @classmethod
     def found(
@@ -278,6 +307,7 @@ class TrackedGuest:
             self.probe = outside.observe(self.probe, look, settings.probe)
 
     def _judge(self) -> None:
+        self._reckoning = None
         sample, demand = self.sample, self.demand
         self.speaks = sample is not None and sample.is_fresh(self.now_s)
         self.starved = self.speaks and demand is not None and demand.starved
@@ -420,7 +450,7 @@ class TrackedGuest:
         """Take note of how the hypervisor answered a call for it."""
         if refused:
             self.refusals = self.refusals.one_more(self.now_s)
-            self._view = None
+            self._view = self._reckoning = None
         else:
             self.refusals = NO_REFUSALS
 
@@ -453,9 +483,10 @@ class TrackedGuest:
             # A probed guest may take all back at any time, at once.
             probed = self.probed is not None
             return "probed from outside" if probed else "no believable figures"
-        if self.now_s - self.first_seen_s < warm_up_s:
-            return "in its warm-up"
-        return ""
+        return "in its warm-up" if self._warms_up(warm_up_s) else ""
+
+    def _warms_up(self, warm_up_s: float) -> bool:
+        return self.now_s - self.first_seen_s < warm_up_s
 
     @property
     def _wanted_kib(self) -> int:
@@ -477,6 +508,40 @@ class TrackedGuest:
         if 0 <= self.target_kib - wish_kib <= _CAP_MARK_KIB:
             return self.target_kib
         return wish_kib + _CAP_MARK_KIB
+
+    def reckoned(self, warm_up_s: float) -> Reckoning:
+        """Give what it adds to the host's sums; the same while it rests."""
+        reckoning, asked_for = self._reckoning, (self.target_kib, warm_up_s)
+        if reckoning is None or self._reckoned_for != asked_for:
+            reckoning = self._reckon(warm_up_s)
+            # These end while nothing else changes.
+            passes = self.refusals is not NO_REFUSALS or self._warms_up(
+                warm_up_s
+            )
+            self._reckoning = None if passes else reckoning
+            self._reckoned_for = asked_for
+        return reckoning
+
+    def _reckon(self, warm_up_s: float) -> Reckoning:
+        domain, flavor_kib = self.domain, self.domain.flavor_kib
+        known = self.demand if self.speaks else None
+        return Reckoning(
+            flavor_kib=flavor_kib,
+            foreign_kib=flavor_kib if domain.foreign else 0,
+            foreign=int(domain.foreign),
+            full_kib=flavor_kib if self.in_full(warm_up_s) else 0,
+            exempt_kib=flavor_kib if domain.exempt else 0,
+            floor_kib=0 if domain.exempt else self.floor_kib,
+            demand_kib=self.demand_kib,
+            idle_kib=0 if self.frozen else self.idle_kib,
+            reclaimable_kib=self.could_yield_kib,
+            left_kib=self.left_kib,
+            swap_kib=self.counted_swap_kib,
+            overhead_kib=domain.overhead_kib,
+            uncooperative=int(self.progress.status is Status.UNCOOPERATIVE),
+            known_kib=self.demand_kib if known else 0,
+            used_kib=known.used_kib if known else 0,
+        )
 
     def planned(self) -> targets.Guest:
         """Give the planner's view; the same one as long as it rests."""
@@ -560,9 +625,10 @@ class TrackedGuest:
     @property
     def short_kib(self) -> int:
         """What is missing to its firm need, whether to be had or not."""
-        if self.frozen or not self.progress.cooperates:
+        lack_kib = self.firm_need_kib - self.target_kib
+        if lack_kib <= 0 or self.frozen or not self.progress.cooperates:
             return 0
-        return max(0, self.firm_need_kib - self.target_kib)
+        return lack_kib
 
     @property
     def to_come_kib(self) -> int:

@@ -8,19 +8,20 @@ from collections.abc import Mapping
 from nova_xen_overcommit import report
 from nova_xen_overcommit.agent import starts
 from nova_xen_overcommit.agent.balancer import PassResult
-from nova_xen_overcommit.agent.guests import TrackedGuest
+from nova_xen_overcommit.agent.guests import Reckoning, TrackedGuest
 from nova_xen_overcommit.agent.history import DemandHistory, Seen
 from nova_xen_overcommit.agent.reservations import Reservation
 from nova_xen_overcommit.agent.room import RoomWatch
 from nova_xen_overcommit.agent.settings import Settings
 from nova_xen_overcommit.policy import promise
 from nova_xen_overcommit.policy.predictors import Predictor
-from nova_xen_overcommit.policy.progress import Status
 
 LOG = logging.getLogger(__name__)
 
 _KIB_PER_MIB = 1024
 _PREDICT_EVERY_S = 5.0
+# Where there are no guests, their sums are these.
+_NO_GUEST = (0,) * len(Reckoning._fields)
 # A host state is left for a calmer one only after it hasn't been seen for
 # this long, so that the scheduler isn't told of every breath.
 _CALM_AFTER_S = 10.0
@@ -35,7 +36,7 @@ class Sums:
     swap backs their flavors. ``floor_share`` is the share of their flavors
     that the floors of its ballooned guests take. ``foreign_kib`` is the part
     of ``committed_kib`` that isn't Nova's, ``foreign_guests`` how many of the
-    running guests aren't.
+    running guests aren't, ``uncooperative`` how many of them don't follow.
     """
 
     committed_kib: int
@@ -50,6 +51,7 @@ class Sums:
     overhead_kib: int
     left_kib: int
     floor_share: float
+    uncooperative: int
 
     @classmethod
     def of(
@@ -61,67 +63,42 @@ class Sums:
         """Add up."""
         requests = [reservation.request for reservation in starting]
         flying_kib = sum(request.flavor_kib for request in requests)
-        committed_kib = full_kib = flying_kib
-        swap_kib = sum(starts.swap_of(request) for request in requests)
-        foreign_kib = sum(
-            one.request.flavor_kib for one in starting if one.foreign
-        )
-        foreign_guests = 0
-        demand_kib = idle_kib = reclaimable_kib = left_kib = 0
-        overhead_kib = sum(one.overhead_kib for one in starting)
-        exempt_kib = ballooned_kib = floors_kib = 0
-        # Once through: there may be thousands, in each pass.
-        for guest in guests.values():
-            domain = guest.domain
-            flavor_kib = domain.flavor_kib
-            committed_kib += flavor_kib
-            if domain.foreign:
-                foreign_kib += flavor_kib
-                foreign_guests += 1
-            if guest.in_full(settings.warm_up_s):
-                full_kib += flavor_kib
-            if domain.exempt:
-                exempt_kib += flavor_kib
-            else:
-                ballooned_kib += flavor_kib
-                floors_kib += guest.floor_kib
-            demand_kib += guest.demand_kib
-            if not guest.frozen:
-                idle_kib += guest.idle_kib
-            reclaimable_kib += guest.could_yield_kib
-            left_kib += guest.left_kib
-            swap_kib += guest.counted_swap_kib
-            overhead_kib += domain.overhead_kib
+        rows = [one.reckoned(settings.warm_up_s) for one in guests.values()]
+        # Column by column: there may be thousands, in each pass.
+        total = Reckoning(*map(sum, zip(_NO_GUEST, *rows, strict=True)))
+        ballooned_kib = total.flavor_kib - total.exempt_kib
         return cls(
-            committed_kib=committed_kib,
-            foreign_kib=foreign_kib,
-            foreign_guests=foreign_guests,
+            committed_kib=flying_kib + total.flavor_kib,
+            foreign_kib=total.foreign_kib
+            + sum(one.request.flavor_kib for one in starting if one.foreign),
+            foreign_guests=total.foreign,
             # Who is never ballooned keeps its flavor.
-            floors_kib=floors_kib
-            + exempt_kib
+            floors_kib=total.floor_kib
+            + total.exempt_kib
             + sum(starts.floor_of(r, settings) for r in requests),
-            demand_kib=demand_kib,
-            full_kib=full_kib,
-            idle_kib=idle_kib,
-            reclaimable_kib=reclaimable_kib,
-            swap_kib=swap_kib,
-            overhead_kib=overhead_kib,
-            left_kib=left_kib,
+            demand_kib=total.demand_kib,
+            full_kib=flying_kib + total.full_kib,
+            idle_kib=total.idle_kib,
+            reclaimable_kib=total.reclaimable_kib,
+            swap_kib=total.swap_kib
+            + sum(starts.swap_of(request) for request in requests),
+            overhead_kib=total.overhead_kib
+            + sum(one.overhead_kib for one in starting),
+            left_kib=total.left_kib,
             floor_share=(
-                floors_kib / ballooned_kib
+                total.floor_kib / ballooned_kib
                 if ballooned_kib
                 else settings.floor_share
             ),
+            uncooperative=total.uncooperative,
         )
 
 
 def _seen(guest: TrackedGuest, warm_up_s: float) -> Seen:
-    flavor_kib = guest.domain.flavor_kib
-    in_full = guest.in_full(warm_up_s) != ""
-    known = guest.demand if guest.speaks else None
-    if known is None:
-        return Seen(flavor_kib, 0, 0, in_full)
-    return Seen(flavor_kib, guest.demand_kib, known.used_kib, in_full)
+    told = guest.reckoned(warm_up_s)
+    return Seen(
+        told.flavor_kib, told.known_kib, told.used_kib, told.full_kib > 0
+    )
 
 
 class HostStateWatch:
@@ -225,10 +202,7 @@ class Reporter:
             require_guest_swap=settings.require_guest_swap,
             overhead_mib=_mib_up(sums.overhead_kib),
             guests=len(guests) - sums.foreign_guests,
-            uncooperative=sum(
-                guest.progress.status is Status.UNCOOPERATIVE
-                for guest in guests.values()
-            ),
+            uncooperative=sums.uncooperative,
             foreign_mib=_mib_up(sums.foreign_kib),
         )
 

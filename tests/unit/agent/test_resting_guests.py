@@ -25,6 +25,9 @@ from tests.simulator.production import configured
 _MAX_AGE_S = 10.0
 _START_KIB = 600 * MIB
 _COOL_DOWN_S = 5.0
+_WARM_UP_S = 6.0
+# What is remembered of a guest at rest only so that it isn't found anew.
+_KEPT = ("_view", "_reckoning", "_reckoned_for")
 
 
 @functools.cache
@@ -93,6 +96,10 @@ class Story:
 
         self.both(move)
 
+    def refuses(self, refused: bool) -> None:
+        """Let the hypervisor answer a call for it."""
+        self.both(lambda guest: guest.was_answered(refused=refused))
+
     def passes(self, seconds: float) -> None:
         """Do a pass after some seconds."""
         self.now_s += seconds
@@ -105,12 +112,18 @@ class Story:
 
     def differences(self) -> list[str]:
         """Name what is remembered, or planned with, differently."""
-        planned = self.resting.planned(), self.judged._viewed()
-        differing = [] if planned[0] == planned[1] else ["planned"]
+        pairs = {
+            "planned": (self.resting.planned(), self.judged._viewed()),
+            "reckoned": (
+                self.resting.reckoned(_WARM_UP_S),
+                self.judged._reckon(_WARM_UP_S),
+            ),
+        }
+        differing = [name for name, (one, two) in pairs.items() if one != two]
         return differing + [
             field.name
             for field in dataclasses.fields(TrackedGuest)
-            if field.name != "_view"
+            if field.name not in _KEPT
             and getattr(self.resting, field.name)
             != getattr(self.judged, field.name)
         ]
@@ -127,6 +140,7 @@ _EVENTS = st.one_of(
     st.tuples(st.just("holds"), st.sampled_from(("", "snapshot"))),
     st.tuples(st.just("is_busy"), st.sampled_from(("", "paused"))),
     st.tuples(st.just("sensor_works"), st.booleans()),
+    st.tuples(st.just("refuses"), st.booleans()),
     st.tuples(st.just("targets"), st.sampled_from((400, 600, 700))),
 )
 
@@ -159,6 +173,32 @@ class RestingGuestTest(unittest.TestCase):
         # Then it rests, and the planner sees the very same
         self.assertEqual(before[0] + 1, self.story.rested)
         self.assertIs(before[1], self.story.resting.planned())
+
+    def test_it_is_not_reckoned_anew_once_it_is_warm(self):
+        # Given a guest at rest whose warm-up isn't over
+        guest = self.story.resting
+        warming = guest.reckoned(_WARM_UP_S)
+        self.assertEqual(GIB, warming.full_kib)
+        # When it is, though nothing else is new
+        self.story.spoke(100)
+        self.story.passes(_WARM_UP_S)
+        warm = guest.reckoned(_WARM_UP_S)
+        # Then it counts with its demand, and that is found once
+        self.assertEqual(0, warm.full_kib)
+        self.story.passes(1.0)
+        self.assertIs(warm, guest.reckoned(_WARM_UP_S))
+
+    def test_what_is_refused_is_reckoned_at_once(self):
+        # Given a guest at rest that could yield something
+        guest = self.story.resting
+        self.assertLess(0, guest.reckoned(0.0).reclaimable_kib)
+        # When calls for it are refused until it is left alone
+        while not guest.refused:
+            self.story.refuses(True)
+        # Then it could not, and could again once that is forgotten
+        self.assertEqual(0, guest.reckoned(0.0).reclaimable_kib)
+        self.story.refuses(False)
+        self.assertLess(0, guest.reckoned(0.0).reclaimable_kib)
 
     def test_it_is_not_believed_for_longer_than_others(self):
         # Given a guest at rest, when it falls silent
