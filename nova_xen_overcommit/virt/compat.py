@@ -139,6 +139,16 @@ SYMBOLS = (
         "self",
     ),
     Symbol(
+        f"{_DRIVER}._detach_from_live_and_wait_for_event",
+        "volumes and interfaces detached from Xen guests",
+        "self dev guest instance_uuid device_name",
+    ),
+    Symbol(
+        f"{_DRIVER}._detach_sync",
+        "volumes and interfaces detached from Xen guests",
+        "dev guest instance_uuid device_name persistent live",
+    ),
+    Symbol(
         f"{_HOST}.__init__",
         "connection to Xen",
         "self uri read_only conn_event_handler lifecycle_event_handler",

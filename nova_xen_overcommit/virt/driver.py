@@ -141,6 +141,28 @@ class XenOvercommitDriver(libvirt_driver.LibvirtDriver):
             return xen_devices.convert_disk(config, emulated=False)
         return config
 
+    def _detach_from_live_and_wait_for_event(
+        self, dev: Any, guest: Any, instance_uuid: str, device_name: str
+    ) -> None:
+        """Take a device from a guest that runs.
+
+        libxl gives devices no alias, sends no event when one is gone, and
+        doesn't return before that.
+        """
+        if CONF.libvirt.virt_type != xen_patches.XEN:
+            super()._detach_from_live_and_wait_for_event(
+                dev, guest, instance_uuid, device_name
+            )
+            return
+        self._detach_sync(
+            dev,
+            guest,
+            instance_uuid,
+            device_name,
+            persistent=False,
+            live=True,
+        )
+
     # Starts: each goes through one of these three.
 
     def _request(self, instance: Any, os_type: str) -> protocol.StartRequest:

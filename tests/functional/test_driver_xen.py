@@ -152,6 +152,34 @@ class TestXen(test_driver.DriverTestCase):
         ]
         self.assertIn(("xvdd", "xen"), targets)
 
+    def test_a_volume_is_detached_from_a_running_guest(self) -> None:
+        # Given a guest with a volume
+        self.start_host("compute1")
+        self.useFixture(nova_fixtures.CinderFixture(self))
+        server = self.boot_image(self.image())
+        volume = nova_fixtures.CinderFixture.SWAP_OLD_VOL
+        self.api.post_server_volume(
+            server["id"], {"volumeAttachment": {"volumeId": volume}}
+        )
+        self.notifier.wait_for_versioned_notifications(
+            "instance.volume_attach.end"
+        )
+        self.assertIn("xvdd", self.disks(server))
+        # When it is detached while it runs
+        self.api.delete_server_volume(server["id"], volume)
+        self.notifier.wait_for_versioned_notifications(
+            "instance.volume_detach.end"
+        )
+        # Then it is gone, though libxl names no device and sends no event
+        self.assertNotIn("xvdd", self.disks(server))
+
+    def disks(self, server: Any) -> set[str]:
+        """Name the disks of a guest as it runs."""
+        connection = self.computes["compute1"].driver._host.get_connection()
+        domain = connection.lookupByUUIDString(server["id"])
+        devices = etree.fromstring(domain.XMLDesc(0)).find("devices")
+        return {x.get("dev") for x in devices.iterfind("disk/target")}
+
     def test_hvm_with_a_config_drive(self) -> None:
         self.start_host("compute1")
         image = self.image(img_config_drive="mandatory")
