@@ -16,7 +16,8 @@ _COMMANDS = {
     " print(v.version_string())'",
     "libvirt": "virsh --version",
     "Xen": "xl info xen_version",
-    "Linux": "uname -r",
+    # Without what a distribution counts on: nothing is tried anew for that.
+    "Linux": "uname -r | cut -d- -f1",
 }
 
 
