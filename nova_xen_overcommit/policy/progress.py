@@ -128,7 +128,11 @@ def advance(
 def _retargeted(
     before: Progress, target_kib: int, actual_kib: int, now_s: float
 ) -> Progress:
-    gap_kib = abs(actual_kib - target_kib - before.offset_kib)
+    lost = before.status is Status.UNCOOPERATIVE and now_s < before.retry_at_s
+    # Who is told to keep what it has begins there, wherever it would rest:
+    # else a little that it moves by itself would look like obedience.
+    offset_kib = 0 if lost else before.offset_kib
+    gap_kib = abs(actual_kib - target_kib - offset_kib)
     # Nobody earns new patience by being asked for less or more: only memory
     # that moves does, and what has moved since the last progress counts on.
     rested = before.status is Status.SETTLED
@@ -138,6 +142,7 @@ def _retargeted(
     return dataclasses.replace(
         before,
         target_kib=target_kib,
+        offset_kib=offset_kib,
         asked_s=now_s,
         actual_kib=actual_kib,
         best_kib=gap_kib if fresh else gap_kib + max(0, moved_kib),
@@ -170,6 +175,10 @@ def _waiting(
     now_s: float,
     settings: ProgressSettings,
 ) -> Progress:
+    if before.status is Status.UNCOOPERATIVE and now_s < before.retry_at_s:
+        # It was told to keep what it has: where it is now is no sign of
+        # where it would rest.
+        return dataclasses.replace(before, actual_kib=actual_kib)
     waited_s = now_s - before.progress_s
     near = abs(actual_kib - before.target_kib) <= settings.max_offset_kib
     # How it stood to another target says nothing of where it rests.

@@ -127,6 +127,32 @@ class ProgressTest(unittest.TestCase):
         self.see(300, 500, 20)
         self.assertIs(Status.UNCOOPERATIVE, self.see(500, 500, 1))
 
+    def test_what_it_moves_by_itself_does_not_make_it_cooperative(self) -> None:
+        # Given a guest that rests 6 MiB below its targets
+        for _ in range(3):
+            self.see(500, 494, 2)
+        self.assertEqual(-6 * MIB, self.state.offset_kib)
+        # When it doesn't follow the next one, and may keep what it has
+        for _ in range(4):
+            status = self.see(600, 494, 7)
+        self.assertIs(Status.UNCOOPERATIVE, status)
+        self.see(494, 494, 1)
+        # Then it isn't forgiven for a little that it moves by itself
+        self.assertIs(Status.UNCOOPERATIVE, self.see(494, 491, 1))
+
+    def test_where_it_was_left_is_no_offset(self) -> None:
+        # Given a guest that was given up and may keep what it has
+        for _ in range(4):
+            status = self.see(300, 500, 7)
+        self.assertIs(Status.UNCOOPERATIVE, status)
+        self.see(500, 500, 1)
+        # When it moves a little all the same, for long
+        for _ in range(4):
+            status = self.see(500, 505, 2)
+        # Then nothing is learnt of it until it is tried again
+        self.assertIs(Status.UNCOOPERATIVE, status)
+        self.assertEqual(0, self.state.offset_kib)
+
     def test_it_is_tried_again_with_growing_delays(self) -> None:
         for delay_s in (60, 120, 240):
             self.see(300, 500, 0)
