@@ -64,7 +64,7 @@ def measure_all(sizes: list[int]) -> dict[str, Any]:
     """Run all measurements, showing each."""
     print(
         "guests   pass CPU  (all spoke)  pass wall  plain CPU"
-        "   RSS (hypervisor's)"
+        "   RSS (and the hypervisor's)"
     )
     guests = {}
     for size in sizes:

@@ -80,10 +80,13 @@ class World:
     """One host with ``count`` guests, and its agent in mode balance.
 
     ``history`` is the directory with what was there before, if any.
+    ``host_rss_mib`` is what the embedded hypervisor took for its guests.
     """
 
     def __init__(self, count: int, history: Path | None = None) -> None:
+        before_mib = rss_mib()
         self.connection = SeenConnection(_host(count))
+        self.host_rss_mib = rss_mib() - before_mib
         self.guests = guests.GuestsProcess()
         handles = self.connection.listAllDomains()
         self.uuids = {handle.ID(): handle.UUIDString() for handle in handles}
@@ -139,6 +142,17 @@ def _host(count: int) -> libvirt.virConnect:
         )
         connection.createXML(xml, 0)
     return connection
+
+
+def rss_mib() -> float:
+    """Give this process's resident memory.
+
+    :raises RuntimeError: the kernel doesn't tell.
+    """
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1024
+    raise RuntimeError("no VmRSS")
 
 
 def guest_uuid(number: int) -> str:
