@@ -141,7 +141,7 @@ class TrackedGuest:
     refusals: Refusals = NO_REFUSALS
     _view: targets.Guest | None = None
     _reckoning: Reckoning | None = None
-    _reckoned_for: tuple[int, float] = (0, 0.0)
+    _reckoned_for: tuple[int, bool] = (0, False)
 
     @classmethod
     def found(
@@ -511,15 +511,15 @@ class TrackedGuest:
 
     def reckoned(self, warm_up_s: float) -> Reckoning:
         """Give what it adds to the host's sums; the same while it rests."""
-        reckoning, asked_for = self._reckoning, (self.target_kib, warm_up_s)
-        if reckoning is None or self._reckoned_for != asked_for:
+        # Both change while nothing else does.
+        found_for = (self.target_kib, self._warms_up(warm_up_s))
+        reckoning = self._reckoning
+        if reckoning is None or self._reckoned_for != found_for:
             reckoning = self._reckon(warm_up_s)
-            # These end while nothing else changes.
-            passes = self.refusals is not NO_REFUSALS or self._warms_up(
-                warm_up_s
-            )
-            self._reckoning = None if passes else reckoning
-            self._reckoned_for = asked_for
+            # So do refusals end.
+            ends = self.refusals is not NO_REFUSALS
+            self._reckoning = None if ends else reckoning
+            self._reckoned_for = found_for
         return reckoning
 
     def _reckon(self, warm_up_s: float) -> Reckoning:
