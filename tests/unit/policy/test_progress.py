@@ -127,7 +127,7 @@ class ProgressTest(unittest.TestCase):
         self.see(300, 500, 20)
         self.assertIs(Status.UNCOOPERATIVE, self.see(500, 500, 1))
 
-    def test_what_it_moves_by_itself_does_not_make_it_cooperative(self) -> None:
+    def test_what_it_moves_by_itself_is_no_obedience(self) -> None:
         # Given a guest that rests 6 MiB below its targets
         for _ in range(3):
             self.see(500, 494, 2)
