@@ -130,7 +130,8 @@ def _host(count: int) -> libvirt.virConnect:
         node.flush()
         connection = libvirt_host.connect(f"test://{node.name}")
     # Who has no swap is never ballooned.
-    told = GuestMetadata(swap_kib=FLAVOR_KIB).to_attributes()
+    facts = GuestMetadata(swap_kib=FLAVOR_KIB).to_attributes()
+    told = " ".join(f'{name}="{x}"' for name, x in facts.items())
     for number in range(count):
         xml = _GUEST.format(
             number=number,
@@ -138,7 +139,7 @@ def _host(count: int) -> libvirt.virConnect:
             flavor_kib=FLAVOR_KIB,
             start_kib=START_KIB,
             namespace=guest_metadata.NAMESPACE,
-            told=" ".join(f'{name}="{x}"' for name, x in told.items()),
+            told=told,
         )
         connection.createXML(xml, 0)
     return connection

@@ -74,6 +74,11 @@ class Progress:
             and actual_kib == self.actual_kib
         )
 
+    def waits(self, now_s: float) -> bool:
+        """Tell whether it was given up and may not be tried again yet."""
+        lost = self.status is Status.UNCOOPERATIVE
+        return lost and now_s < self.retry_at_s
+
     @property
     def cooperates(self) -> bool:
         """Whether anything may be expected of the guest."""
@@ -128,10 +133,9 @@ def advance(
 def _retargeted(
     before: Progress, target_kib: int, actual_kib: int, now_s: float
 ) -> Progress:
-    lost = before.status is Status.UNCOOPERATIVE and now_s < before.retry_at_s
     # Who is told to keep what it has begins there, wherever it would rest:
     # else a little that it moves by itself would look like obedience.
-    offset_kib = 0 if lost else before.offset_kib
+    offset_kib = 0 if before.waits(now_s) else before.offset_kib
     gap_kib = abs(actual_kib - target_kib - offset_kib)
     # Nobody earns new patience by being asked for less or more: only memory
     # that moves does, and what has moved since the last progress counts on.
@@ -154,8 +158,7 @@ def _retargeted(
 def _settled(
     before: Progress, actual_kib: int, now_s: float, gap_kib: int
 ) -> Progress:
-    waits = before.status is Status.UNCOOPERATIVE
-    if waits and now_s < before.retry_at_s:
+    if before.waits(now_s):
         # Its target was set back to what it has: that is no obedience.
         return dataclasses.replace(before, actual_kib=actual_kib)
     moved = before.status is Status.MOVING
@@ -175,7 +178,7 @@ def _waiting(
     now_s: float,
     settings: ProgressSettings,
 ) -> Progress:
-    if before.status is Status.UNCOOPERATIVE and now_s < before.retry_at_s:
+    if before.waits(now_s):
         # It was told to keep what it has: where it is now is no sign of
         # where it would rest.
         return dataclasses.replace(before, actual_kib=actual_kib)
