@@ -18,6 +18,8 @@ _PASSES = 15
 _CALM_SHARE = 5
 _REACTION_GUESTS = 300
 _PATIENCE_S = 5.0
+# Each guest is looked at five times a second at most.
+_HEARD_AFTER_S = 0.3
 _NEED_KIB = 350 * MIB
 # What the agent gives the disk before it goes on without.
 _HISTORY_PATIENCE_S = 60.0
@@ -44,33 +46,48 @@ def passes(count: int) -> dict[str, float]:
     """Measure passes over ``count`` guests.
 
     Before each pass every fifth guest has published anew, as calm guests
-    do: each 5 s, at one pass a second. ``all_cpu_ms`` is for all of them
+    do: each 5 s, at one pass a second. ``heard_cpu_ms`` is what it cost to
+    listen to them, between the passes. ``all_cpu_ms`` is for all of them
     having something new to say each time. ``rss_mib`` is the agent's. The
     embedded hypervisor keeps its guests in the same process, unlike libvirtd
     and Xen; what they took there is ``host_rss_mib``.
     """
     world = World(count)
-    for _ in range(_SETTLE_PASSES):
-        world.speak()
-        world.agent.tick()
-    calm, busy, plain = [], [], []
-    for number in range(_PASSES):
-        world.speak(slice(number % _CALM_SHARE, None, _CALM_SHARE))
-        calm.append(_timed(world.agent.tick))
-        world.speak()
-        busy.append(_timed(world.agent.tick))
-        plain.append(_timed(lambda: plain_loop(world.connection)))
+    calm, heard, busy, plain = [], [], [], []
+    with world.agent.listening():
+        for _ in range(_SETTLE_PASSES):
+            _heard_ms(world, slice(None))
+            world.agent.tick()
+        for number in range(_PASSES):
+            some = slice(number % _CALM_SHARE, None, _CALM_SHARE)
+            heard.append(_heard_ms(world, some))
+            calm.append(_timed(world.agent.tick))
+            _heard_ms(world, slice(None))
+            busy.append(_timed(world.agent.tick))
+            plain.append(_timed(lambda: plain_loop(world.connection)))
     check(world)
     figures = {
         "cpu_ms": statistics.median(cpu for cpu, _wall in calm),
         "wall_ms": statistics.median(wall for _cpu, wall in calm),
         "rss_mib": rss_mib() - world.host_rss_mib,
         "plain_cpu_ms": statistics.median(cpu for cpu, _wall in plain),
+        "heard_cpu_ms": statistics.median(heard),
         "all_cpu_ms": statistics.median(cpu for cpu, _wall in busy),
         "host_rss_mib": world.host_rss_mib,
     }
     world.close()
     return figures
+
+
+def _heard_ms(world: World, which: slice) -> float:
+    """Let guests publish; give what it cost to hear them, CPU."""
+
+    def hear() -> None:
+        world.speak(which)
+        time.sleep(_HEARD_AFTER_S)
+
+    cpu_ms, _wall_ms = _timed(hear)
+    return cpu_ms
 
 
 def with_history(count: int, directory: Path) -> dict[str, float]:

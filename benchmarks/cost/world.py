@@ -198,6 +198,7 @@ def _agent(
                 lambda: Xenstore(socket_path),
                 lambda: Settings.of(conf),
                 leases.changed.set,
+                context.wrote,
             )
         ],
     )

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Puts an agent together from its configuration."""
 
+import dataclasses
 import logging
 import pathlib
 from collections.abc import Callable, Sequence
@@ -69,7 +70,7 @@ def make_agent(
         reporting.Reporter(predictor, _history(options, clock)),
         leases,
         clock,
-        _sources(conf, hypervisor.kind, leases, clock),
+        _sources(conf, context, leases),
     )
 
 
@@ -88,10 +89,11 @@ def _history(
 
 
 def _sources(
-    conf: cfg.ConfigOpts, kind: str, leases: Leases, clock: core.Clock
+    conf: cfg.ConfigOpts, context: SensorContext, leases: Leases
 ) -> list[news.Source]:
     """Give what may wake the agent of this kind of hypervisor."""
     options, wake = conf.xen_overcommit, leases.changed.set
+    kind = context.hypervisor_type
     if kind == "test":
         # It lives inside a process; another connection sees another one.
         return []
@@ -104,11 +106,11 @@ def _sources(
 
     sources: list[news.Source] = [events.DomainEvents(connect, wake)]
     if kind == "xen" and "xenstore" in options.sensors:
-        sources.append(XenstoreWatch(Xenstore, settings, wake))
+        sources.append(XenstoreWatch(Xenstore, settings, wake, context.wrote))
     if kind == "qemu" and BalloonSensor.name in options.sensors:
         lasting = libvirt_host.LastingConnection(connect)
-        context = SensorContext(conf, lasting.get, kind, clock.monotonic_s)
-        sources.append(BalloonWatch(BalloonSensor(context), settings, wake))
+        own = dataclasses.replace(context, connect=lasting.get)
+        sources.append(BalloonWatch(BalloonSensor(own), settings, wake))
     return sources
 
 

@@ -7,7 +7,6 @@ connection that fails is made anew at the next call, after a pause if the
 daemon had been too slow.
 """
 
-import collections
 import contextlib
 import socket
 import struct
@@ -26,7 +25,6 @@ HEADER = struct.Struct("<IIII")
 
 # Requests under way at once; each answer may take 4 KiB of the daemon's.
 _BATCH = 64
-_MAX_EVENTS = 4096
 _MAX_NUMBER = (1 << 31) - 1
 # A daemon on a busy dom0 was seen to take 0.6 s; figures are believed for
 # longer than both of these together.
@@ -105,8 +103,10 @@ class Xenstore:
         """Whether events came in along with answers."""
         return self._connection is not None and self._connection.has_events
 
-    def take_events(self) -> list[tuple[str, str]]:
-        """Give path and token of changes that have come in; never waits.
+    def take_events(self) -> set[str]:
+        """Give the tokens of what has changed since; never waits.
+
+        However often something changes, its token is there once.
 
         :raises XenstoreError: the connection is lost.
         """
@@ -179,10 +179,9 @@ class _Connection:
         self._last_number = 0
         self._buffer = bytearray()
         self._answers: dict[int, Answer] = {}
-        # A daemon has its limits for guests, not for us: bounded here.
-        self._events: collections.deque[tuple[str, str]] = collections.deque(
-            maxlen=_MAX_EVENTS
-        )
+        # Tokens: a daemon has its limits for guests, not for us, and a guest
+        # that makes a flood of events must push no other's out.
+        self._events: set[str] = set()
 
     @classmethod
     def open(
@@ -231,10 +230,9 @@ class _Connection:
         except BlockingIOError:
             return
 
-    def take_events(self) -> list[tuple[str, str]]:
-        """Give the events and forget them."""
-        events = list(self._events)
-        self._events.clear()
+    def take_events(self) -> set[str]:
+        """Give the tokens of events and forget them."""
+        events, self._events = self._events, set()
         return events
 
     @property
@@ -263,7 +261,7 @@ class _Connection:
         self._buffer += received
         for kind, number, body in self._messages():
             if kind == WATCH_EVENT:
-                self._events.append(_event(body))
+                self._events.add(_token(body))
             else:
                 self._answers[number] = (kind, body)
 
@@ -285,6 +283,6 @@ def _text(text: str) -> bytes:
     return text.encode("ascii") + b"\0"
 
 
-def _event(body: bytes) -> tuple[str, str]:
-    path, _, token = body.decode("ascii", "replace").partition("\0")
-    return path, token.rstrip("\0")
+def _token(event: bytes) -> str:
+    _path, _, token = event.partition(b"\0")
+    return token.decode("ascii", "replace").rstrip("\0")

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from oslo_config import cfg
 
 from nova_xen_overcommit import exception
+from nova_xen_overcommit.agent.sensors.written import WhoWrote
 from nova_xen_overcommit.policy.sample import MemorySample
 
 
@@ -45,13 +46,15 @@ class SensorContext:
     libvirtd was started anew (typed loosely, since sensors don't need libvirt
     to be importable), and raises HypervisorError where there is none;
     ``hypervisor_type`` is ``xen``, ``qemu`` or ``test``, ``monotonic_s`` the
-    host's clock.
+    host's clock. ``wrote`` tells which Xen guests changed what is theirs in
+    xenstore, as far as that is watched.
     """
 
     conf: cfg.ConfigOpts
     connect: Callable[[], Any]
     hypervisor_type: str
     monotonic_s: Callable[[], float]
+    wrote: WhoWrote = dataclasses.field(default_factory=WhoWrote)
 
 
 class Sensor(Protocol):

@@ -8,7 +8,7 @@ is, is known only by our own clock: it is the moment we saw it change.
 
 import dataclasses
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from nova_xen_overcommit.agent.sensors import guest_line
@@ -26,6 +26,9 @@ LINE = "nova_xen_overcommit"
 TOTAL, FREE = "meminfo_total", "meminfo_free"
 SLOW_MAX_AGE_S = 300.0
 _COMPLAIN_EVERY_S = 300.0
+# A watched guest is read in one of so many passes though it wrote nothing:
+# well before its last figures would be too old.
+_TURNS = 8
 
 
 class Raw(NamedTuple):
@@ -46,17 +49,27 @@ class _Memory:
     ``path`` is where its publisher writes, ``raw`` what was read last and
     can be true, ``mark`` that of the newest write in it (None: there was
     none yet); ``sample`` is None until a write was seen to happen, as nobody
-    knows how old the first one found is.
+    knows how old the first one found is. ``heard``: it had written anything
+    when it was last read; ``believed``: what it had written can be true.
     """
 
     path: str
     raw: Raw = _NOTHING
     mark: tuple[int, ...] | None = None
     sample: MemorySample | None = None
+    heard: bool = False
+    believed: bool = True
+
+
+_Known = tuple[GuestRef, _Memory]
 
 
 class XenstoreSensor:
-    """Reads what guests write into xenstore, all in one round trip."""
+    """Reads what guests write into xenstore, all in one round trip.
+
+    Of those that are watched only who wrote is read, and each in turn, in
+    case that the watch has missed something.
+    """
 
     name = "xenstore"
 
@@ -69,6 +82,8 @@ class XenstoreSensor:
         self._store = store or Xenstore(monotonic_s=context.monotonic_s)
         self._memories: dict[tuple[str, int], _Memory] = {}
         self._complaints = Complaints(context.monotonic_s)
+        self._turn = 0
+        self._missed = True
         self.heard: frozenset[str] = frozenset()
 
     def read(self, guests: Sequence[GuestRef]) -> Mapping[str, MemorySample]:
@@ -78,21 +93,15 @@ class XenstoreSensor:
         """
         running = [guest for guest in guests if guest.domain_id > 0]
         memories = self._remembered(running)
-        fast_s = float(self._context.conf.xen_overcommit.sample_max_age_s)
-        samples, heard = {}, set()
-        raws = self._raw(running, memories)
-        for guest, memory, raw in zip(running, memories, raws, strict=True):
-            if raw != _NOTHING:
-                heard.add(guest.uuid)
-            # Most have written nothing since the last pass.
-            if raw == memory.raw:
-                sample = memory.sample
-            else:
-                sample = self._sample(guest, memory, raw, fast_s)
-            if sample is not None:
-                samples[guest.uuid] = sample
-        self.heard = frozenset(heard)
-        return samples
+        known = list(zip(running, memories, strict=True))
+        wrote = self._context.wrote.take()
+        self._read(self._due(known, wrote), wrote or {})
+        self.heard = frozenset([g.uuid for g, memory in known if memory.heard])
+        return {
+            guest.uuid: memory.sample
+            for guest, memory in known
+            if memory.sample is not None and memory.believed
+        }
 
     def close(self) -> None:
         """Close the connection to xenstore."""
@@ -111,44 +120,80 @@ class XenstoreSensor:
         self._complaints.forget_all_but({guest.uuid for guest in guests})
         return list(self._memories.values())
 
-    def _raw(
-        self, guests: Sequence[GuestRef], memories: Sequence[_Memory]
-    ) -> Iterator[Raw]:
+    def _due(
+        self, known: Sequence[_Known], wrote: Mapping[int, float] | None
+    ) -> Sequence[_Known]:
+        """Give those to read now."""
+        # Who was taken as having written stays so until it was read.
+        missed, self._missed = self._missed, True
+        if missed or wrote is None:
+            return known
+        self._turn = (self._turn + 1) % _TURNS
+        return [
+            (guest, memory)
+            for number, (guest, memory) in enumerate(known)
+            if guest.domain_id in wrote
+            # Only lines are watched.
+            or not memory.raw.line
+            or number % _TURNS == self._turn
+        ]
+
+    def _read(self, due: Sequence[_Known], wrote: Mapping[int, float]) -> None:
+        """Read these; ``wrote``: when who wrote was seen to have."""
+        now_s = self._context.monotonic_s()
+        fast_s = float(self._context.conf.xen_overcommit.sample_max_age_s)
+        raws = self._raw(due)
+        self._missed = False
+        for (guest, memory), raw in zip(due, raws, strict=True):
+            memory.heard = raw != _NOTHING
+            # Most have written nothing since they were read last.
+            memory.believed = raw == memory.raw or self._believe(
+                guest, memory, raw, wrote.get(guest.domain_id, now_s), fast_s
+            )
+
+    def _raw(self, due: Sequence[_Known]) -> list[Raw]:
         """Give what each guest wrote last, as far as it is used."""
-        lines = self._values([memory.path for memory in memories])
-        slow = [g for g, line in zip(guests, lines, strict=True) if not line]
+        lines = self._values([memory.path for _guest, memory in due])
+        slow = [
+            guest
+            for (guest, _memory), line in zip(due, lines, strict=True)
+            if not line
+        ]
         others = self._values(_paths(slow, TOTAL) + _paths(slow, FREE))
         totals, frees = iter(others), iter(others[len(slow) :])
-        for memory, line in zip(memories, lines, strict=True):
-            if not line:
-                yield Raw(line, next(totals), next(frees))
-            elif line == memory.raw.line:
-                yield memory.raw
-            else:
-                yield Raw(line)
+        return [
+            Raw(line) if line else Raw(line, next(totals), next(frees))
+            for line in lines
+        ]
 
     def _values(self, paths: Sequence[str]) -> list[bytes | None]:
         found = self._store.read_many(paths) if paths else {}
         return [found[path] for path in paths]
 
-    def _sample(
-        self, guest: GuestRef, memory: _Memory, raw: Raw, fast_s: float
-    ) -> MemorySample | None:
+    def _believe(
+        self,
+        guest: GuestRef,
+        memory: _Memory,
+        raw: Raw,
+        seen_s: float,
+        fast_s: float,
+    ) -> bool:
+        """Take in what a guest was seen to write, if it can be true."""
         try:
             figures = _figures(guest, raw)
         except guest_line.Implausible as reason:
             self._complaints.add(guest, str(reason))
-            return None
+            return False
         if figures is None:
-            return None
+            return False
         if memory.mark is not None and memory.mark != figures.mark:
             memory.sample = dated(
                 figures,
-                self._context.monotonic_s(),
+                seen_s,
                 SLOW_MAX_AGE_S if raw.line is None else fast_s,
             )
         memory.raw, memory.mark = raw, figures.mark
-        return memory.sample
+        return True
 
 
 def dated(

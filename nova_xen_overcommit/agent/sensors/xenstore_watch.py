@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from nova_xen_overcommit.agent import news
 from nova_xen_overcommit.agent.guests import TrackedGuest
 from nova_xen_overcommit.agent.sensors import guest_line
+from nova_xen_overcommit.agent.sensors.written import WhoWrote
 from nova_xen_overcommit.agent.sensors.xenstore import (
     LINE,
     data_path,
@@ -26,7 +27,7 @@ class XenstoreWatch:
 
     One connection is for events and one for reads, so that a flood of
     events is never in the way of an answer. Neither is the sensor's: this
-    has a thread of its own.
+    has a thread of its own. ``wrote`` is told who wrote, for the sensor.
     """
 
     def __init__(
@@ -34,9 +35,11 @@ class XenstoreWatch:
         open_store: Callable[[], Xenstore],
         settings: Callable[[], Settings],
         wake: Callable[[], None],
+        wrote: WhoWrote,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._events, self._reads = open_store(), open_store()
+        self._wrote = wrote
         self._settings = settings
         self._wake = wake
         self._monotonic_s = monotonic_s
@@ -74,6 +77,7 @@ class XenstoreWatch:
 
     def _drop(self) -> None:
         # Watches end with their connection.
+        self._wrote.lose()
         self._events.close()
         self._reads.close()
         self._watched = set()
@@ -101,8 +105,10 @@ class XenstoreWatch:
 
     def _told(self) -> set[int]:
         """Give the guests that wrote, however often."""
-        tokens = {token for _path, token in self._events.take_events()}
-        return {int(token) for token in tokens if token.isdecimal()}
+        tokens = self._events.take_events()
+        told = {int(token) for token in tokens if token.isdecimal()}
+        self._wrote.tell(told, self._monotonic_s())
+        return told
 
     def _look(self) -> None:
         """Read those whose turn it is, and wake if one is in need."""

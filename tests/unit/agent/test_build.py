@@ -3,6 +3,7 @@
 
 import pathlib
 import tempfile
+import time
 import unittest
 from importlib import metadata
 
@@ -10,8 +11,9 @@ import libvirt
 from oslo_config import cfg
 
 from nova_xen_overcommit import conf, exception, plugins
-from nova_xen_overcommit.agent import build, core
+from nova_xen_overcommit.agent import build
 from nova_xen_overcommit.agent.reservations import Leases
+from nova_xen_overcommit.agent.sensors.base import SensorContext
 from nova_xen_overcommit.policy.predictors import (
     DEFAULT_RISK,
     GuestPast,
@@ -99,7 +101,8 @@ class SourcesTest(unittest.TestCase):
 
     def names(self, kind: str, *sensors: str) -> list[str]:
         conf = configured(sensors=list(sensors))
-        made = build._sources(conf, kind, Leases(), core.Clock())
+        context = SensorContext(conf, lambda: None, kind, time.monotonic)
+        made = build._sources(conf, context, Leases())
         return [type(source).__name__ for source in made]
 
     def test_xen_has_xenstore_and_qemu_its_statistics(self) -> None:

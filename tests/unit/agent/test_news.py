@@ -12,6 +12,7 @@ from nova_xen_overcommit import conf as options
 from nova_xen_overcommit.agent import core, news, xenstore
 from nova_xen_overcommit.agent.guests import TrackedGuest
 from nova_xen_overcommit.agent.hypervisor.base import Domain
+from nova_xen_overcommit.agent.sensors.written import WhoWrote
 from nova_xen_overcommit.agent.sensors.xenstore_watch import XenstoreWatch
 from nova_xen_overcommit.agent.settings import Settings
 from nova_xen_overcommit.policy.floor import FloorRule
@@ -131,10 +132,12 @@ class WatchTest(unittest.TestCase):
         self.wakes: list[float] = []
         self.woken = threading.Event()
         self.settings = make_settings()
+        self.wrote = WhoWrote()
         self.watch = XenstoreWatch(
             lambda: xenstore.Xenstore(self.daemon.path, timeout_s=1.0),
             lambda: self.settings,
             self.wake,
+            self.wrote,
         )
         self.seq = 0
 
@@ -222,6 +225,30 @@ class WatchTest(unittest.TestCase):
         self.daemon.start()
         self.await_watches(1)
         self.assert_wakes(1)
+
+    def test_who_wrote_is_told(self) -> None:
+        # Given two guests that are watched
+        self.assertIsNone(self.wrote.take())
+        self.listen(make_guest(1), make_guest(2))
+        # Then both may have written before that
+        self.assertEqual({1, 2}, set(self.wrote.take()))
+        # When one writes, be it in need or not, then it is named, once
+        self.publish(2, IDLE_KIB)
+        time.sleep(0.3)
+        self.assertEqual({2}, set(self.wrote.take()))
+        self.assertEqual({}, self.wrote.take())
+
+    def test_while_nobody_watches_anyone_may_have_written(self) -> None:
+        self.listen(make_guest(1), make_guest(2))
+        self.wrote.take()
+        # When the daemon goes, then nobody knows
+        self.daemon.stop()
+        time.sleep(0.3)
+        self.assertIsNone(self.wrote.take())
+        # When it is back and watched again, then all may have written
+        self.daemon.start()
+        self.await_watches(2)
+        self.assertEqual({1, 2}, set(self.wrote.take()))
 
     def test_no_failure_ends_it(self) -> None:
         # Given something that nobody thought of goes wrong once

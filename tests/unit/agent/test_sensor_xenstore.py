@@ -317,6 +317,111 @@ class SensorTest(SensorTestCase):
             self.sample()
 
 
+class WatchedTest(SensorTestCase):
+    """Who is watched is read when it wrote, and now and then."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.write(1)
+        self.write(1, domain_id=2)
+        self.read()
+        self.write(2)
+        self.write(2, domain_id=2)
+        self.read()
+        self.now_s += 1
+        self.context.wrote.tell([], self.now_s)
+
+    def read(self) -> list[str]:
+        """Give whose sample is new, a second after the last reading."""
+        self.now_s += 1
+        samples = self.sensor.read([self.guest, self.other])
+        return [
+            u for u, one in samples.items() if one.time_s >= self.now_s - 1
+        ]
+
+    def requests(self) -> int:
+        before = self.daemon.server.requests
+        self.read()
+        return self.daemon.server.requests - before
+
+    def test_who_wrote_is_read_at_once(self) -> None:
+        for number in range(3, 30):
+            self.write(number, domain_id=2)
+            self.context.wrote.tell([2], self.now_s)
+            self.assertEqual(["uuid-2"], self.read())
+
+    def test_figures_are_as_old_as_the_watch_says(self) -> None:
+        self.write(3)
+        self.context.wrote.tell([1], 990.0)
+        self.assertEqual(990.0, self.sample().time_s)
+
+    def test_the_others_are_read_seldom_and_keep_their_figures(self) -> None:
+        # Given two guests that wrote nothing more
+        samples = self.sensor.read([self.guest, self.other])
+        # When sixteen passes go by
+        requests = [self.requests() for _ in range(16)]
+        # Then each was read twice, one at a time
+        self.assertEqual(4, sum(requests))
+        self.assertEqual(1, max(requests))
+        # And what they said before is what they say
+        self.assertEqual(samples, self.sensor.read([self.guest, self.other]))
+        self.assertEqual({"uuid-1", "uuid-2"}, self.sensor.heard)
+
+    def test_what_the_watch_missed_is_found_in_time(self) -> None:
+        # Given a guest that writes, and is not told of
+        self.write(3)
+        # Then it is read before it would be too old
+        found = [self.read() for _ in range(8)]
+        self.assertEqual(1, found.count(["uuid-1"]))
+
+    def test_while_nobody_watches_all_are_read(self) -> None:
+        self.context.wrote.lose()
+        for _ in range(20):
+            self.assertEqual(2, self.requests())
+
+    def test_what_could_not_be_read_is_read_later(self) -> None:
+        # Given two guests that were told to have written
+        self.write(3)
+        self.write(3, domain_id=2)
+        self.context.wrote.tell([1, 2], self.now_s)
+        # When the daemon is away for the next pass
+        self.daemon.stop()
+        with self.assertRaises(client.XenstoreError):
+            self.read()
+        # Then they are read in the one after it
+        self.daemon.start()
+        self.assertEqual(["uuid-1", "uuid-2"], self.read())
+
+    def test_who_is_new_is_read_at_once(self) -> None:
+        self.guest = base.GuestRef("uuid-3", "guest-3", 3, FLAVOR_KIB)
+        self.write(1, domain_id=3)
+        self.read()
+        self.assertIn("uuid-3", self.sensor.heard)
+
+    def test_who_has_another_agent_is_always_read(self) -> None:
+        # Given a guest whose agent writes what nobody watches
+        self.guest = base.GuestRef("uuid-3", "guest-3", 3, FLAVOR_KIB)
+        for number in range(20):
+            self.daemon.guest_writes(
+                3, meminfo_total="980332", meminfo_free=str(700000 + number)
+            )
+            found = self.read()
+            self.assertEqual(["uuid-3"] if number else [], found)
+
+    def test_lies_are_not_believed_until_they_end(self) -> None:
+        # Given a guest that writes what can't be true
+        with fixtures.FakeLogger(LOGGER):
+            self.daemon.guest_writes(1, nova_xen_overcommit="I am idle")
+            self.context.wrote.tell([1], self.now_s)
+            # Then it has no figures, though it isn't read anew each time
+            for _ in range(10):
+                self.assertIsNone(self.sample())
+        # When it tells the truth again, then it has
+        self.write(3)
+        self.context.wrote.tell([1], self.now_s)
+        self.assertIsNotNone(self.sample())
+
+
 class OtherAgentsTest(SensorTestCase):
     def meminfo(self, free_kib: int) -> None:
         self.daemon.guest_writes(
