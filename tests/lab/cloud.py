@@ -26,9 +26,9 @@ _TYPES = {
     "neutron": "network",
     "nova": "compute",
 }
-
-
 _NOVA_VERSION = "compute 2.90"
+# A little longer than its services wait for each other.
+_ANSWER_WITHIN_S = 250
 
 
 class CloudError(steps.LabError):
@@ -77,7 +77,9 @@ class Cloud:
             method=method,
         )
         try:
-            with urllib.request.urlopen(request, timeout=120) as answer:
+            with urllib.request.urlopen(
+                request, timeout=_ANSWER_WITHIN_S
+            ) as answer:
                 return answer.read(), answer.headers
         except urllib.error.HTTPError as error:
             text = error.read().decode(errors="replace")[:800]

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Watch the hypervisor, and judge it by the rules."""
 
+import dataclasses
 import json
 import subprocess
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from nova_xen_overcommit.policy import floor
 from tests.lab import paths, processes, xenhost
@@ -47,23 +50,69 @@ class Monitor:
 
         ``since_s`` is by dom0's clock.
         """
-        found = []
-        for sample in self.samples():
-            if float(str(sample["t_s"])) < since_s:
-                continue
-            guests: dict[str, list[int]] = sample["guests"]  # type: ignore[assignment]
-            for name, (state, most_kib, actual_kib) in guests.items():
-                least_kib = floor.floor_kib(most_kib, self._share)
-                if state in _ENDING:
-                    continue
-                # One that is being built has nothing yet.
-                if actual_kib < least_kib - _SLACK_KIB and actual_kib:
-                    found.append(f"{name} below its floor: {actual_kib}")
-                if actual_kib > most_kib + _SLACK_KIB:
-                    found.append(f"{name} above its flavor: {actual_kib}")
-        return found
+        return violations(self.samples(), self._share, since_s)
 
     def close(self) -> None:
         """Stop watching."""
         self._process.terminate()
         self._process.wait()
+
+
+def violations(
+    samples: Sequence[Mapping[str, Any]], share: float, since_s: float
+) -> list[str]:
+    """Each time that a guest was outside its floor and its flavor.
+
+    A domain gets its memory bit by bit while it is built, and loses it so
+    while it is torn down, whatever libvirt calls it then: what it has before
+    it first has its floor, or after it last had it where it is gone by now,
+    is no choice of anybody's.
+    """
+    looks: dict[tuple[str, int], list[_Look]] = {}
+    for sample in samples:
+        for name, figures in sample["guests"].items():
+            state, most_kib, actual_kib, number = figures
+            if state not in _ENDING:
+                look = _Look(sample["t_s"], most_kib, actual_kib, share)
+                looks.setdefault((name, number), []).append(look)
+    there = samples[-1]["guests"] if samples else {}
+    found = []
+    for (name, number), seen in looks.items():
+        gone = name not in there or there[name][3] != number
+        found += [
+            f"{name} {look.wrong}"
+            for look in _of_its_life(seen, gone=gone)
+            if look.wrong and look.time_s >= since_s
+        ]
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
+class _Look:
+    """What one domain had at a moment; KiB."""
+
+    time_s: float
+    most_kib: int
+    actual_kib: int
+    share: float
+
+    @property
+    def is_below(self) -> bool:
+        least_kib = floor.floor_kib(self.most_kib, self.share)
+        return self.actual_kib < least_kib - _SLACK_KIB
+
+    @property
+    def wrong(self) -> str:
+        if self.is_below:
+            return f"below its floor: {self.actual_kib}"
+        if self.actual_kib > self.most_kib + _SLACK_KIB:
+            return f"above its flavor: {self.actual_kib}"
+        return ""
+
+
+def _of_its_life(seen: Sequence[_Look], *, gone: bool) -> Sequence[_Look]:
+    """Leave out what is of its building, and of its end."""
+    whole = [n for n, look in enumerate(seen) if not look.is_below]
+    if not whole:
+        return []
+    return seen[whole[0] : whole[-1] + 1 if gone else None]

@@ -3,7 +3,7 @@
 """Tell each second what every guest has; runs in dom0.
 
 One JSON object a line: {"t_s", "free_kib", "guests": {name: [state,
-max_kib, actual_kib]}}.
+max_kib, actual_kib, domain's number]}}.
 """
 
 import json
@@ -20,7 +20,7 @@ def sample(connection: libvirt.virConnect) -> dict[str, Any]:
     ):
         if domain.ID():
             try:
-                guests[domain.name()] = domain.info()[:3]
+                guests[domain.name()] = [*domain.info()[:3], domain.ID()]
             except libvirt.libvirtError:
                 continue
     free_kib = connection.getFreeMemory() >> 10

@@ -13,7 +13,8 @@ from tests.lab import lab as lab_module
 
 IMAGE = "debian"
 _VENDOR_DATA = "/etc/nova/vendor_data.json"
-_OVERRIDES = {
+# What nova.conf must have besides, by section.
+OVERRIDES = {
     "api": {
         "vendordata_providers": "StaticJSON",
         "vendordata_jsonfile_path": _VENDOR_DATA,
@@ -49,8 +50,8 @@ def options() -> dict[str, object]:
     return {"config_drive": True, "user_data": data}
 
 
-def prepare(lab: lab_module.Lab, mode: str) -> None:
-    """Upload the image, and let nova-compute hand out the vendor data."""
+def prepare(lab: lab_module.Lab) -> None:
+    """Upload the image, and put the vendor data where nova-compute looks."""
     if IMAGE not in lab.nova.images():
         image = debian_image.build(paths.logs() / "image.log")
         steps.say("uploading Debian's image")
@@ -58,5 +59,3 @@ def prepare(lab: lab_module.Lab, mode: str) -> None:
     vendor_data = guest_images.PUBLISHER.with_name("vendor-data.yaml")
     text = json.dumps({"cloud-init": vendor_data.read_text()})
     lab.host.ssh(f"cat >{_VENDOR_DATA}", stdin=text)
-    lab.dom0.configure(mode, _OVERRIDES)
-    lab.restart_compute()

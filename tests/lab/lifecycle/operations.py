@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from tests.lab import lab as lab_module
 from tests.lab import network_setup, steps, volumes
+from tests.lab.lifecycle import placing, pressure
 from tests.lab.lifecycle.subject import Subject, wait_for
 
 LARGER = "lab.1280"
@@ -34,11 +35,12 @@ def balloon(subject: Subject) -> None:
         )
     subject.stop_eating()
     most_kib = subject.size_kib()
-    wait_for(
-        f"{BALLOON_MIB} MiB to be taken",
-        lambda: most_kib - subject.size_kib() >= BALLOON_MIB << 10,
-        BALLOON_WITHIN_S,
-    )
+    with pressure.newcomers(subject):
+        wait_for(
+            f"{BALLOON_MIB} MiB to be taken",
+            lambda: most_kib - subject.size_kib() >= BALLOON_MIB << 10,
+            BALLOON_WITHIN_S,
+        )
     subject.check(same_boot=True)
 
 
@@ -279,7 +281,11 @@ def rebuild(subject: Subject) -> None:
 
 
 def _resize(subject: Subject) -> None:
-    subject.ask("resize", {"flavorRef": LARGER}, status="VERIFY_RESIZE")
+    placing.until_placed(
+        lambda: subject.ask(
+            "resize", {"flavorRef": LARGER}, status="VERIFY_RESIZE"
+        )
+    )
     subject.check(same_boot=False)
     subject.expect_mark()
     _require_flavor(subject, LARGER_MIB)
@@ -317,7 +323,7 @@ def shelve(subject: Subject) -> None:
 def unshelve(subject: Subject) -> None:
     if subject.status() != "SHELVED_OFFLOADED":
         shelve(subject)
-    subject.ask("unshelve")
+    placing.until_placed(lambda: subject.ask("unshelve"))
     subject.check(same_boot=False)
     subject.expect_mark()
 

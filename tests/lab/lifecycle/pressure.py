@@ -14,6 +14,8 @@ from tests.lab.lifecycle.subject import Subject
 
 # With one guest of each kind, more than the host has.
 COUNT = 1
+# Guests of 1 GiB; the host has memory for three.
+_TOO_MANY = 4
 NEIGHBOUR_MIB = 700
 SUBJECT_MIB = 400
 _TURN_S = 25.0
@@ -50,6 +52,28 @@ def neighbours(lab: lab_module.Lab) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
+
+
+@contextlib.contextmanager
+def newcomers(subject: Subject) -> Iterator[None]:
+    """Let more guests need memory than the host has, during the block.
+
+    Where there is enough for all, nothing is taken from anyone.
+
+    :raises LabError: one could not be placed.
+    """
+    lab = subject.lab
+    come: list[lab_guests.Guest] = []
+    try:
+        while len(lab.guests()) < _TOO_MANY:
+            name = f"{subject.kind}-newcomer-{len(come)}"
+            come.append(placing.place(lab, name, "pv", {}))
+        for guest in come:
+            guest.eat(NEIGHBOUR_MIB, 5000)
+        yield
+    finally:
+        for guest in come:
+            lab.nova.delete(guest.uuid)
 
 
 def _take_turns(guests: list[lab_guests.Guest], over: threading.Event) -> None:
