@@ -78,6 +78,10 @@ class PassResult:
         return self.moving or bool(self.wanted_kib or self.short_kib)
 
 
+def _held_kib(domain: Domain | None) -> int:
+    return domain.actual_kib + domain.overhead_kib if domain else 0
+
+
 class Balancer:
     """Moves memory between the guests of one host."""
 
@@ -162,8 +166,21 @@ class Balancer:
             self._restarts.keep(before, self.guests, now_s)
             self._restarts.prepare(self.guests.values(), settings)
         reservations = self._leases.reservations()
-        memory = self._unlisted.steady(memory, reservations, self.guests)
+        memory = self._unlisted.steady(
+            memory, reservations, self.guests, lambda: self._freed_kib(domains)
+        )
         return memory, now_s
+
+    def _freed_kib(self, domains: Sequence[Domain]) -> int:
+        """Give how much of what ``domains`` held they hold no more.
+
+        :raises HypervisorError: nobody knows.
+        """
+        now = {one.domain_id: one for one in self._hypervisor.domains()}
+        return sum(
+            max(0, _held_kib(one) - _held_kib(now.get(one.domain_id)))
+            for one in domains
+        )
 
     def _read(self, domains: Sequence[Domain]) -> Mapping[str, MemorySample]:
         samples: dict[str, MemorySample] = {}

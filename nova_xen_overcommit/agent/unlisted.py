@@ -8,12 +8,15 @@ be its own.
 """
 
 import dataclasses
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 
 from nova_xen_overcommit.agent import starts
 from nova_xen_overcommit.agent.guests import TrackedGuest
 from nova_xen_overcommit.agent.hypervisor.base import HostMemory
 from nova_xen_overcommit.agent.reservations import Reservation
+
+# What guests and host move by themselves from one pass to the next.
+_JITTER_KIB = 1024
 
 
 class Unlisted:
@@ -30,16 +33,23 @@ class Unlisted:
         memory: HostMemory,
         reservations: Sequence[Reservation],
         listed: Container[str],
+        freed_kib: Callable[[], int] = lambda: 0,
     ) -> HostMemory:
         """Keep what domains in build hold out of the host's own share.
 
-        ``listed`` holds the UUIDs of all domains that are.
+        ``listed`` holds the UUIDs of all domains that are; ``freed_kib``
+        tells how much of what they held for ``memory`` they hold no more.
         """
-        kept_kib = memory.kept_kib
-        if self._kept_kib is not None and reservations:
-            kept_kib = min(kept_kib, self._kept_kib)
+        kept_kib, before_kib = memory.kept_kib, self._kept_kib
+        if before_kib is not None:
+            if kept_kib < before_kib - _JITTER_KIB:
+                # What is torn down was listed first and then free, so it
+                # counted twice: the host keeps no less for that.
+                kept_kib += freed_kib()
+            if reservations:
+                kept_kib = min(kept_kib, before_kib)
         self._kept_kib = kept_kib
-        self._building_kib = memory.kept_kib - kept_kib
+        self._building_kib = max(0, memory.kept_kib - kept_kib)
         self._find_orphans(reservations, listed)
         return dataclasses.replace(memory, kept_kib=kept_kib)
 
