@@ -133,6 +133,8 @@ class Node:
         equal("the driver's URI", told["uri"], self._uri())
         if self._node.is_xen:
             equal("cpu_mode", told["cpu_mode"], "none")
+            equal("images_type", told["images_type"], "raw")
+            equal("use_cow_images", told["use_cow_images"], False)
         require(told["privsep"], "rootwrap would refuse privsep-helper")
         self._options(told)
 

@@ -82,6 +82,8 @@ def _compute(arguments: Sequence[str]) -> dict[str, Any]:
         "virt_type": conf.libvirt.virt_type,
         "uri": driver._uri(),
         "cpu_mode": conf.libvirt.cpu_mode,
+        "images_type": conf.libvirt.images_type,
+        "use_cow_images": conf.use_cow_images,
         "options": dict(conf.xen_overcommit),
         "privsep": _rootwrap_lets_privsep(conf.config_file),
     }

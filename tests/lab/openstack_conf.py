@@ -235,6 +235,9 @@ def compute(
             "vif_plugging_timeout": 0,
             "graceful_shutdown_timeout": 5,
             "resize_fs_using_block_device": False,
+            # Else a resize turns raw disks into qcow2 ones, which the guest
+            # is given as if they were raw.
+            "use_cow_images": False,
             "allow_resize_to_same_host": True,
             "mkisofs_cmd": "genisoimage",
             "service_down_time": 180,

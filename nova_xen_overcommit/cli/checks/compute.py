@@ -159,6 +159,25 @@ def balloon_statistics(site: Site) -> Result:
     )
 
 
+def disks(site: Site) -> Result:
+    """See that a resize leaves disks, and so guests' swap, what they are.
+
+    Nova's finish_migration makes qcow2 of each raw disk where
+    ``use_cow_images`` is set, whatever the guest's definition says of it.
+    """
+    if site.conf is None:
+        return not_judged(sites.NO_CONF)
+    kind = site.conf.libvirt.images_type
+    if kind not in ("raw", "flat") or not site.conf.use_cow_images:
+        return fine(f"[libvirt] images_type = {kind}")
+    return warning(
+        f"[libvirt] images_type = {kind}, and use_cow_images is not False: a "
+        "resize turns guests' disks into qcow2, and guests are given them as "
+        "raw, without their data and their swap",
+        "Set use_cow_images = False",
+    )
+
+
 def hypervisor(site: Site) -> Result:
     """See that the hypervisor answers, and which it is."""
     seen = site.hypervisor

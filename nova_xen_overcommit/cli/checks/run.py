@@ -37,6 +37,7 @@ _ON_COMPUTE: tuple[tuple[str, Judge], ...] = (
     ("Reserved memory", compute.reserved_memory),
     ("Connection", compute.connection),
     ("Balloon statistics", compute.balloon_statistics),
+    ("Disks", compute.disks),
     ("Hypervisor", compute.hypervisor),
     ("Memory of dom0", compute.domain_0),
     ("Agent", agent.reachable),

@@ -27,10 +27,12 @@ _NOVAS: Mapping[str | None, Sequence[cfg.Opt]] = {
         cfg.FloatOpt("ram_allocation_ratio"),
         cfg.IntOpt("reserved_host_memory_mb", default=512),
         cfg.IntOpt("update_resources_interval", default=0),
+        cfg.BoolOpt("use_cow_images", default=True),
     ),
     "libvirt": (
         cfg.StrOpt("virt_type", default="kvm"),
         cfg.StrOpt("connection_uri", default=""),
+        cfg.StrOpt("images_type", default="default"),
         cfg.IntOpt("mem_stats_period_seconds", default=10),
     ),
     "filter_scheduler": (

@@ -24,9 +24,10 @@ _LEFT_WITHIN_S = 60
 class Subject:
     """One instance of a kind: ``pv``, ``pvh``, ``hvm`` or ``debian``.
 
-    A mark in the last sector of its root disk tells whose data it has;
-    ``boot`` is the id of the boot it lives in, ``extras`` what is attached
-    to it: names of devices that its kernel must show.
+    A mark in the last sector of its root disk tells whose data it has, and
+    ``sectors`` how large that is: a disk in another format has the mark at
+    its end, too. ``boot`` is the id of the boot it lives in, ``extras`` what
+    is attached to it: names of devices that its kernel must show.
     """
 
     lab: lab_module.Lab
@@ -34,6 +35,7 @@ class Subject:
     kind: str
     guest: lab_guests.Guest
     mark: str = ""
+    sectors: int = 0
     boot: str = ""
     eater: int = 0
     volume: str = ""
@@ -99,6 +101,8 @@ class Subject:
             f" printf %-{_SECTOR}s {mark} | dd of=/dev/{device}"
             f" bs={_SECTOR} seek=$((n - 1)) conv=fsync 2>/dev/null"
         )
+        if device == "xvda":
+            self.sectors = self._sectors(device)
         return mark
 
     def read_mark(self, device: str = "xvda") -> str:
@@ -115,6 +119,14 @@ class Subject:
         found = self.read_mark(device)
         if found != self.mark:
             raise steps.LabError(f"{device} has lost its data: {found!r}")
+        sectors = self._sectors(device)
+        if sectors != self.sectors:
+            raise steps.LabError(
+                f"{device} has {sectors} sectors, not {self.sectors}"
+            )
+
+    def _sectors(self, device: str) -> int:
+        return int(self.run(f"cat /sys/class/block/{device}/size"))
 
     def devices(self) -> set[str]:
         """Names of disks and interfaces that the kernel shows."""

@@ -157,6 +157,21 @@ class ComputeNodeTest(CheckTest):
                 ["1.5", "Unset it"],
             ),
             (
+                {"more": "[libvirt]\nimages_type = raw"},
+                "warning",
+                "Disks",
+                ["images_type = raw", "swap", "use_cow_images = False"],
+            ),
+            (
+                {
+                    "default": f"{DRIVER}\nuse_cow_images = False",
+                    "more": "[libvirt]\nimages_type = raw",
+                },
+                "success",
+                "Disks",
+                ["raw"],
+            ),
+            (
                 {"default": "compute_driver = libvirt.LibvirtDriver"},
                 "failure",
                 "Compute driver",
