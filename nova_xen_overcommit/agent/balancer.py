@@ -78,10 +78,6 @@ class PassResult:
         return self.moving or bool(self.wanted_kib or self.short_kib)
 
 
-def _held_kib(domain: Domain | None) -> int:
-    return domain.actual_kib + domain.overhead_kib if domain else 0
-
-
 class Balancer:
     """Moves memory between the guests of one host."""
 
@@ -176,9 +172,11 @@ class Balancer:
 
         :raises HypervisorError: nobody knows.
         """
-        now = {one.domain_id: one for one in self._hypervisor.domains()}
+        now_kib = {
+            one.domain_id: one.held_kib for one in self._hypervisor.domains()
+        }
         return sum(
-            max(0, _held_kib(one) - _held_kib(now.get(one.domain_id)))
+            max(0, one.held_kib - now_kib.get(one.domain_id, 0))
             for one in domains
         )
 

@@ -33,7 +33,7 @@ class Unlisted:
         memory: HostMemory,
         reservations: Sequence[Reservation],
         listed: Container[str],
-        freed_kib: Callable[[], int] = lambda: 0,
+        freed_kib: Callable[[], int],
     ) -> HostMemory:
         """Keep what domains in build hold out of the host's own share.
 

@@ -65,6 +65,11 @@ class Domain(GuestRef):
     disks: Disks | None = None
     foreign: bool = False
 
+    @property
+    def held_kib(self) -> int:
+        """What it holds, its overhead included."""
+        return self.actual_kib + self.overhead_kib
+
 
 class Hypervisor(Protocol):
     """The only way to measure guests and to move their memory."""

@@ -20,7 +20,7 @@ SHARED_KIB = 24 * _KIB
 
 def held_kib(domains: Sequence[Domain]) -> int:
     """Give what guests hold, their overhead included."""
-    return sum(domain.actual_kib + domain.overhead_kib for domain in domains)
+    return sum(domain.held_kib for domain in domains)
 
 
 class Kind(Protocol):
