@@ -24,7 +24,7 @@ OTHER_KINDS = ("hvm", "pvh")
 NEED_MIB = 600
 # An emulated guest takes half a minute to touch that much at all, and more
 # when the others are busy.
-NEED_WITHIN_S = 900
+NEED_WITHIN_S = 480
 # What all want at once: with their own use more than each can have.
 WANT_MIB = 800
 # They hold it all, and touch it all once in a while: an emulated disk takes
