@@ -216,12 +216,17 @@ class Demo:
         start_s = time.monotonic()
         pid = guest.eat(mib)
         while time.monotonic() - start_s < NEED_WITHIN_S:
-            resident_kib, _ = guest.eaten_kib(pid)
+            resident_kib, swapped_kib = guest.eaten_kib(pid)
             if resident_kib >= mib << 10 and guest.eat_passes(pid):
                 break
             time.sleep(0.5)
         else:
-            raise steps.LabError(f"{guest.name} never had its {mib} MiB")
+            steps.say(self.explained(guest))
+            raise steps.LabError(
+                f"{guest.name} never had its {mib} MiB, but"
+                f" {resident_kib >> 10}, and {swapped_kib >> 10} in swap, of"
+                f" {self.actual_mib(guest)} that Xen gives it"
+            )
         met_s = time.monotonic() - start_s
         steps.say(f"{guest.name} has its {mib} MiB after {met_s:.1f} s")
         return met_s

@@ -17,6 +17,8 @@ COMPUTE = "nova-xen-overcommit-compute"
 _UNITS = paths.TREE / "etc/systemd"
 # nova-compute runs as root here: the image has neither sudo nor rootwrap.
 _DROP_IN = "[Service]\nUser=root\nTimeoutStopSec=20\n"
+# The most that Xen's scheduler knows; a guest's is 256.
+_FIRST_WEIGHT = 65535
 _INSTALL = """\
 set -e
 id nova >/dev/null 2>&1 || useradd -r -d /var/lib/nova -s /bin/false nova
@@ -33,7 +35,7 @@ cp lab.conf /etc/systemd/system/{compute}.service.d/
 [ -e /swap ] || {{ fallocate -l 2G /swap && chmod 600 /swap &&
     mkswap /swap >/dev/null && swapon /swap; }}
 # Guests that swap would keep dom0, who does it for them, from running.
-xl sched-credit2 -d Domain-0 -w 65535
+xl sched-credit2 -d Domain-0 -w {weight}
 systemctl daemon-reload
 rm -f ./*.whl
 """
@@ -68,7 +70,9 @@ class Dom0:
             tools = sorted((paths.LAB / "dom0").glob("*.py"))
             files = [wheel, *units, drop_in, *tools]
             self._host.put(files, "/root/lab")
-        script = _INSTALL.format(agent=AGENT, compute=COMPUTE)
+        script = _INSTALL.format(
+            agent=AGENT, compute=COMPUTE, weight=_FIRST_WEIGHT
+        )
         self._host.ssh(script, timeout_s=300)
 
     def configure(
@@ -105,6 +109,10 @@ class Dom0:
         """The newest lines of a unit's log."""
         command = f"journalctl -o cat -u {unit} -n {lines} --no-pager"
         return self._host.ssh(command)
+
+    def favour(self, domain: str) -> None:
+        """Let a guest have the processor when it wants it, as dom0 has."""
+        self._host.ssh(f"xl sched-credit2 -d {domain} -w {_FIRST_WEIGHT}")
 
     def agent_status(self) -> dict[str, Any]:
         """What the agent says of itself."""
