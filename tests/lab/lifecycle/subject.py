@@ -96,13 +96,13 @@ class Subject:
     def write_mark(self, device: str = "xvda") -> str:
         """Write a new mark into the last sector of a disk; give it."""
         mark = secrets.token_hex(8)
+        sectors = self._sectors(device)
         self.run(
-            f"n=$(cat /sys/class/block/{device}/size);"
-            f" printf %-{_SECTOR}s {mark} | dd of=/dev/{device}"
-            f" bs={_SECTOR} seek=$((n - 1)) conv=fsync 2>/dev/null"
+            f"printf %-{_SECTOR}s {mark} | dd of=/dev/{device}"
+            f" bs={_SECTOR} seek={sectors - 1} conv=fsync 2>/dev/null"
         )
         if device == "xvda":
-            self.sectors = self._sectors(device)
+            self.sectors = sectors
         return mark
 
     def read_mark(self, device: str = "xvda") -> str:
