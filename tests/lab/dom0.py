@@ -17,8 +17,8 @@ COMPUTE = "nova-xen-overcommit-compute"
 _UNITS = paths.TREE / "etc/systemd"
 # nova-compute runs as root here: the image has neither sudo nor rootwrap.
 _DROP_IN = "[Service]\nUser=root\nTimeoutStopSec=20\n"
-# The most that Xen's scheduler knows; a guest's is 256.
-_FIRST_WEIGHT = 65535
+# Xen's scheduler knows 1 to 65535; a guest has 256.
+FIRST_WEIGHT, LAST_WEIGHT = 65535, 16
 _INSTALL = """\
 set -e
 id nova >/dev/null 2>&1 || useradd -r -d /var/lib/nova -s /bin/false nova
@@ -71,7 +71,7 @@ class Dom0:
             files = [wheel, *units, drop_in, *tools]
             self._host.put(files, "/root/lab")
         script = _INSTALL.format(
-            agent=AGENT, compute=COMPUTE, weight=_FIRST_WEIGHT
+            agent=AGENT, compute=COMPUTE, weight=FIRST_WEIGHT
         )
         self._host.ssh(script, timeout_s=300)
 
@@ -110,9 +110,9 @@ class Dom0:
         command = f"journalctl -o cat -u {unit} -n {lines} --no-pager"
         return self._host.ssh(command)
 
-    def favour(self, domain: str) -> None:
-        """Let a guest have the processor when it wants it, as dom0 has."""
-        self._host.ssh(f"xl sched-credit2 -d {domain} -w {_FIRST_WEIGHT}")
+    def weigh(self, domain: str, weight: int) -> None:
+        """Let a guest have the processor before others, or after them."""
+        self._host.ssh(f"xl sched-credit2 -d {domain} -w {weight}")
 
     def agent_status(self) -> dict[str, Any]:
         """What the agent says of itself."""

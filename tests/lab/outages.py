@@ -106,7 +106,7 @@ def liars(demo: lab_demo.Demo) -> list[str]:
         f"{idle.name} is busy and says idle, {busy.name} is idle and says"
         f" busy, {mad.name} writes garbage without end"
     )
-    demo.lab.dom0.favour(honest.domain)
+    demo.lab.dom0.weigh(honest.domain, dom0.FIRST_WEIGHT)
     before = demo.lab.dom0.agent_status()
     faults = []
     try:
