@@ -143,6 +143,12 @@ class TestRecorded(unittest.TestCase):
             self.assertLessEqual(set(tried), known)
         self.assertLess(set(operations.FEW), set(operations.ALL))
 
+    def test_kinds_that_were_tried_whole_stay_so(self) -> None:
+        for kind in ("pv", "pvh"):
+            wanted = {"create", *record.operations_of(kind)}
+            tried = self.recorded["results"][kind]
+            self.assertEqual(set(), wanted - set(tried), kind)
+
     def test_each_came_to_something_with_a_reason(self) -> None:
         for tried in self.recorded["results"].values():
             for told in tried.values():
