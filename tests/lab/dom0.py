@@ -34,8 +34,6 @@ mkdir -p /etc/systemd/system/{compute}.service.d
 cp lab.conf /etc/systemd/system/{compute}.service.d/
 [ -e /swap ] || {{ fallocate -l 2G /swap && chmod 600 /swap &&
     mkswap /swap >/dev/null && swapon /swap; }}
-# Guests that swap would keep dom0, who does it for them, from running.
-xl sched-credit2 -d Domain-0 -w {weight}
 systemctl daemon-reload
 rm -f ./*.whl
 """
@@ -70,10 +68,10 @@ class Dom0:
             tools = sorted((paths.LAB / "dom0").glob("*.py"))
             files = [wheel, *units, drop_in, *tools]
             self._host.put(files, "/root/lab")
-        script = _INSTALL.format(
-            agent=AGENT, compute=COMPUTE, weight=FIRST_WEIGHT
-        )
+        script = _INSTALL.format(agent=AGENT, compute=COMPUTE)
         self._host.ssh(script, timeout_s=300)
+        # Guests that swap would keep dom0, who does it for them, from running.
+        self.weigh("Domain-0", FIRST_WEIGHT)
 
     def configure(
         self,

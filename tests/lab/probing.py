@@ -44,13 +44,6 @@ class Probing:
         self.faults: list[str] = []
         self.result: dict[str, object] = {}
 
-    def _explained(self, guest: lab_guests.Guest) -> str:
-        try:
-            return self.demo.explained(guest)
-        except steps.LabError:
-            # The agent has only just started.
-            return ""
-
     def silent(self) -> lab_guests.Guest:
         """Start one instance and silence it; the agent never heard it."""
         self.lab.set_mode("overcommit")
@@ -78,7 +71,7 @@ class Probing:
         """Let the others want what the silent one has."""
         self.result["calm_s"] = self.demo.wait(
             "the silent guest to be known as calm",
-            lambda: "is calm" in self._explained(guest),
+            lambda: "is calm" in self.demo.explained(guest),
             WATCHED_WITHIN_S,
         )
         before_mib = self.demo.actual_mib(guest)
@@ -92,7 +85,7 @@ class Probing:
         )
         self.result["before_mib"] = before_mib
         self.result["taken_to_mib"] = self.demo.actual_mib(guest)
-        steps.say(f"the agent explains:\n{self._explained(guest)}")
+        steps.say(f"the agent explains:\n{self.demo.explained(guest)}")
 
     def hurts(
         self, guest: lab_guests.Guest, others: list[lab_guests.Guest]
@@ -106,7 +99,7 @@ class Probing:
             lambda: self._has_grown(guest, began_s),
             GROWS_WITHIN_S,
         )
-        steps.say(f"the agent explains:\n{self._explained(guest)}")
+        steps.say(f"the agent explains:\n{self.demo.explained(guest)}")
         for other in others:
             other.stop_eating()
         self.result["whole_s"] = self.demo.wait(
