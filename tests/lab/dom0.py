@@ -17,8 +17,9 @@ COMPUTE = "nova-xen-overcommit-compute"
 _UNITS = paths.TREE / "etc/systemd"
 # nova-compute runs as root here: the image has neither sudo nor rootwrap.
 _DROP_IN = "[Service]\nUser=root\nTimeoutStopSec=20\n"
-# Xen's scheduler knows 1 to 65535; a guest has 256.
-FIRST_WEIGHT, LAST_WEIGHT = 65535, 16
+# The most Xen's scheduler knows. Beside it all guests are alike, whatever
+# they weigh: what keeps a guest from the processor is a cap.
+_FIRST_WEIGHT = 65535
 _INSTALL = """\
 set -e
 id nova >/dev/null 2>&1 || useradd -r -d /var/lib/nova -s /bin/false nova
@@ -71,7 +72,7 @@ class Dom0:
         script = _INSTALL.format(agent=AGENT, compute=COMPUTE)
         self._host.ssh(script, timeout_s=300)
         # Guests that swap would keep dom0, who does it for them, from running.
-        self.weigh("Domain-0", FIRST_WEIGHT)
+        self._host.ssh(f"xl sched-credit2 -d Domain-0 -w {_FIRST_WEIGHT}")
 
     def configure(
         self,
@@ -108,9 +109,9 @@ class Dom0:
         command = f"journalctl -o cat -u {unit} -n {lines} --no-pager"
         return self._host.ssh(command)
 
-    def weigh(self, domain: str, weight: int) -> None:
-        """Let a guest have the processor before others, or after them."""
-        self._host.ssh(f"xl sched-credit2 -d {domain} -w {weight}")
+    def cap(self, domain: str, percent: int) -> None:
+        """Let a guest have no more than that of one processor."""
+        self._host.ssh(f"xl sched-credit2 -d {domain} -c {percent}")
 
     def agent_status(self) -> dict[str, Any]:
         """What the agent says of itself."""

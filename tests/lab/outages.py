@@ -16,9 +16,9 @@ from tests.lab import lab as lab_module
 # What an honest guest needs among liars, one of which is busy swapping: more
 # than it has by then.
 _HONEST_MIB = 450
-# Reboots, emulated; and how long a guest that is up takes to answer.
-_BACK_WITHIN_S = 300
-_BOOTING_ANSWERS_S = 20
+# Of a processor. Each liar takes all it gets of that: three without a cap
+# leave the honest guest so little that it can't even use what it was given.
+_LIAR_PERCENT = 5
 _KEY = "data/nova_xen_overcommit"
 _IDLE = (
     "v=1 seq=$n mem_total_kib=900000 mem_available_kib=890000"
@@ -82,31 +82,48 @@ def without_the_agent(demo: lab_demo.Demo) -> list[str]:
     return faults
 
 
-def _lie(guest: lab_guests.Guest, writing: str, pause_s: float) -> None:
+def _lie(
+    demo: lab_demo.Demo, guest: lab_guests.Guest, writing: str, pause_s: float
+) -> None:
     """Let a guest's publisher be replaced by a liar."""
     guest.run(
         f"{lab_guests.STOP_PUBLISHER}"
         f" (n=1000000; while :; do n=$((n + 1)); {writing};"
         f" usleep {int(pause_s * 1e6)}; done) >/dev/null 2>&1 & true"
     )
+    demo.lab.dom0.cap(guest.domain, _LIAR_PERCENT)
 
 
 def liars(demo: lab_demo.Demo) -> list[str]:
     """Let three guests lie; one that doesn't must get what it needs.
 
-    It is given the processor first: liars take all they can of that, and who
-    may is for Xen to decide, not for us.
+    Nova has no part in it, and would take half a processor.
     """
     idle, busy, mad, honest = demo.pv_guests()[:4]
-    _lie(idle, f'xenstore-write {_KEY} "{_IDLE}"', 0.2)
+    with nova_gone(demo.lab):
+        _start_lying(demo, idle, busy, mad)
+        return _need_among_liars(demo, honest)
+
+
+def _start_lying(
+    demo: lab_demo.Demo,
+    idle: lab_guests.Guest,
+    busy: lab_guests.Guest,
+    mad: lab_guests.Guest,
+) -> None:
     idle.eat(lab_demo.NEED_MIB, lab_demo.WANT_PAUSE_MS)
-    _lie(busy, f'xenstore-write {_KEY} "{_BUSY}"', 0.2)
-    _lie(mad, _GARBAGE.format(key=_KEY), 0.0)
+    _lie(demo, idle, f'xenstore-write {_KEY} "{_IDLE}"', 0.2)
+    _lie(demo, busy, f'xenstore-write {_KEY} "{_BUSY}"', 0.2)
+    _lie(demo, mad, _GARBAGE.format(key=_KEY), 0.0)
     steps.say(
         f"{idle.name} is busy and says idle, {busy.name} is idle and says"
         f" busy, {mad.name} writes garbage without end"
     )
-    demo.lab.dom0.weigh(honest.domain, dom0.FIRST_WEIGHT)
+
+
+def _need_among_liars(
+    demo: lab_demo.Demo, honest: lab_guests.Guest
+) -> list[str]:
     before = demo.lab.dom0.agent_status()
     faults = []
     try:
@@ -127,12 +144,12 @@ def reboot(demo: lab_demo.Demo, guest: lab_guests.Guest) -> list[str]:
     before = guest.boot_id()
     demo.forget(guest)
     guest.reboot()
-    end = time.monotonic() + _BACK_WITHIN_S
+    end = time.monotonic() + lab_demo.BOOTED_WITHIN_S
     while time.monotonic() < end:
         time.sleep(3)
         # What is typed while it boots nobody answers: it is asked again.
         with contextlib.suppress(lab_guests.GuestError):
-            if guest.boot_id(_BOOTING_ANSWERS_S) != before:
+            if guest.boot_id(lab_demo.ASKED_EVERY_S) != before:
                 steps.say(f"{guest.name} is back from its reboot")
                 return []
     return [f"{guest.name} did not come back from its reboot"]

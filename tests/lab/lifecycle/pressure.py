@@ -6,9 +6,9 @@ import itertools
 import threading
 from collections.abc import Iterator
 
-from tests.lab import dom0, steps
 from tests.lab import guests as lab_guests
 from tests.lab import lab as lab_module
+from tests.lab import steps
 from tests.lab.lifecycle import placing
 from tests.lab.lifecycle.subject import Subject
 
@@ -19,6 +19,8 @@ _TOO_MANY = 4
 NEIGHBOUR_MIB = 700
 SUBJECT_MIB = 400
 _TURN_S = 25.0
+# Of a processor.
+_NEIGHBOUR_PERCENT = 30
 
 
 def stir(subject: Subject) -> None:
@@ -47,7 +49,7 @@ def neighbours(lab: lab_module.Lab) -> Iterator[None]:
     over = threading.Event()
     for guest in guests:
         # Emulated, it would else take half of the time of every operation.
-        lab.dom0.weigh(guest.domain, dom0.LAST_WEIGHT)
+        lab.dom0.cap(guest.domain, _NEIGHBOUR_PERCENT)
     thread = threading.Thread(target=_take_turns, args=(guests, over))
     thread.start()
     try:
