@@ -35,6 +35,10 @@ mkdir -p /etc/systemd/system/{compute}.service.d
 cp lab.conf /etc/systemd/system/{compute}.service.d/
 [ -e /swap ] || {{ fallocate -l 2G /swap && chmod 600 /swap &&
     mkswap /swap >/dev/null && swapon /swap; }}
+# Emulated, nova-compute may stand still for longer than that lasts.
+grep -q ^keepalive_interval /etc/libvirt/libvirtd.conf ||
+    {{ echo "keepalive_interval = -1" >>/etc/libvirt/libvirtd.conf &&
+    systemctl restart libvirtd; }}
 systemctl daemon-reload
 rm -f ./*.whl
 """

@@ -242,6 +242,9 @@ def compute(
             "mkisofs_cmd": "genisoimage",
             "service_down_time": 180,
             "rpc_response_timeout": 240,
+            # Each idle thread wakes once a second: 64 of them, emulated, take
+            # a third of a processor.
+            "executor_thread_pool_size": 8,
         },
         # Only dom0 may use processor 0: the emulator breaks guests there
         # (README.rst, "HVM and PVH").
