@@ -97,7 +97,7 @@ def _lie(
 def liars(demo: lab_demo.Demo) -> list[str]:
     """Let three guests lie; one that doesn't must get what it needs.
 
-    Nova has no part in it, and would take half a processor.
+    Nova has no part in it, and would take processor time that guests lack.
     """
     idle, busy, mad, honest = demo.pv_guests()[:4]
     with nova_gone(demo.lab):
