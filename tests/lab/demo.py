@@ -26,11 +26,6 @@ NEED_MIB = 600
 # An emulated guest takes half a minute to touch that much at all, and more
 # when the others are busy.
 NEED_WITHIN_S = 600
-# A guest that boots drops what is typed, or answers late: it is asked again,
-# but not often, since a console whose 1 KiB is full before the guest reads it
-# stays so for good.
-ASKED_EVERY_S = 75
-BOOTED_WITHIN_S = 600
 # What all want at once: with their own use more than each can have.
 WANT_MIB = 800
 # They hold it all, and touch it all once in a while: an emulated disk takes
@@ -180,7 +175,9 @@ class Demo:
         """Ask each guest at its console which boot it lives in."""
         everyone = self.guests()
         for guest, boot_id in zip(
-            everyone, _each(everyone, _first_answer), strict=True
+            everyone,
+            _each(everyone, lab_guests.Guest.wait_booted),
+            strict=True,
         ):
             if self._boot_ids.setdefault(guest.name, boot_id) != boot_id:
                 self.lost.append(f"{guest.name} booted anew")
@@ -312,17 +309,6 @@ class Demo:
     def _agent_pid(self) -> str:
         show = f"systemctl show -P MainPID {dom0.AGENT}"
         return self.lab.ssh(show).strip()
-
-
-def _first_answer(guest: lab_guests.Guest) -> str:
-    """A guest may still be booting: it is asked until it answers."""
-    end = time.monotonic() + BOOTED_WITHIN_S
-    while True:
-        try:
-            return guest.boot_id(ASKED_EVERY_S)
-        except lab_guests.GuestError:
-            if time.monotonic() > end:
-                raise
 
 
 def _each(

@@ -8,6 +8,7 @@ import json
 import re
 import subprocess
 import threading
+import time
 
 from tests.lab import paths, processes, steps, xenhost
 
@@ -16,6 +17,14 @@ STOP_PUBLISHER = (
     "rm /usr/bin/nova-xen-overcommit-publisher;"
     " killall nova-xen-overcommit-publisher 2>/dev/null;"
 )
+
+
+# An emulated guest takes this long to boot among others.
+_BOOTED_WITHIN_S = 600
+# A guest that boots drops what is typed, or answers late: it is asked again,
+# but not often, since a console whose 1 KiB is full before the guest reads it
+# stays so for good.
+_ASKED_EVERY_S = 75
 
 
 class GuestError(steps.LabError):
@@ -108,6 +117,27 @@ class Guest:
         """Changes when the guest boots anew."""
         told = self.run("cat /proc/sys/kernel/random/boot_id", timeout_s)
         return told.strip()
+
+    def wait_booted(
+        self, before: str = "", within_s: float = _BOOTED_WITHIN_S
+    ) -> str:
+        """Ask until it answers, out of another boot than ``before``.
+
+        :return: the boot id.
+        :raises GuestError: it doesn't in time.
+        """
+        end_s = time.monotonic() + within_s
+        problem = "is still in the same boot"
+        while time.monotonic() < end_s:
+            try:
+                boot_id = self.boot_id(_ASKED_EVERY_S)
+            except GuestError as error:
+                problem = f"{error}"
+            else:
+                if boot_id != before:
+                    return boot_id
+                time.sleep(3)
+        raise GuestError(f"{self.name} did not boot: {problem}")
 
     def reboot(self) -> None:
         """Reboot from inside, as its user would."""

@@ -144,15 +144,12 @@ def reboot(demo: lab_demo.Demo, guest: lab_guests.Guest) -> list[str]:
     before = guest.boot_id()
     demo.forget(guest)
     guest.reboot()
-    end = time.monotonic() + lab_demo.BOOTED_WITHIN_S
-    while time.monotonic() < end:
-        time.sleep(3)
-        # What is typed while it boots nobody answers: it is asked again.
-        with contextlib.suppress(lab_guests.GuestError):
-            if guest.boot_id(lab_demo.ASKED_EVERY_S) != before:
-                steps.say(f"{guest.name} is back from its reboot")
-                return []
-    return [f"{guest.name} did not come back from its reboot"]
+    try:
+        guest.wait_booted(before)
+    except lab_guests.GuestError as error:
+        return [f"{error}"]
+    steps.say(f"{guest.name} is back from its reboot")
+    return []
 
 
 def play(demo: lab_demo.Demo) -> list[str]:

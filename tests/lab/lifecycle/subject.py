@@ -116,10 +116,9 @@ class Subject:
 
     def expect_mark(self, device: str = "xvda") -> None:
         """Require that a disk holds what was written to it."""
-        found = self.read_mark(device)
+        found, sectors = self.read_mark(device), self._sectors(device)
         if found != self.mark:
             raise steps.LabError(f"{device} has lost its data: {found!r}")
-        sectors = self._sectors(device)
         if sectors != self.sectors:
             raise steps.LabError(
                 f"{device} has {sectors} sectors, not {self.sectors}"
@@ -137,7 +136,7 @@ class Subject:
 
     def remember(self) -> None:
         """Take the boot it lives in for granted from now on."""
-        self.boot = self.run("cat /proc/sys/kernel/random/boot_id").strip()
+        self.boot = self.guest.wait_booted(within_s=ANSWER_WITHIN_S)
 
     def check(self, *, same_boot: bool) -> None:
         """Require that it lives, whole, and its memory is what it may be.
