@@ -7,6 +7,7 @@ answers in any order with {"id", "output", "status"} or {"id", "error"}.
 """
 
 import concurrent.futures
+import contextlib
 import json
 import os
 import re
@@ -65,10 +66,13 @@ def _exchange(
     while time.monotonic() < deadline:
         wanted = [terminal] if waiting else []
         readable, writable, _ = select.select([terminal], wanted, [], 1)
+        # Whoever else has the terminal open may be quicker.
         if writable:
-            waiting = waiting[os.write(terminal, waiting[:64]) :]
+            with contextlib.suppress(BlockingIOError):
+                waiting = waiting[os.write(terminal, waiting[:64]) :]
         if readable:
-            told += os.read(terminal, 65536).decode(errors="replace")
+            with contextlib.suppress(BlockingIOError):
+                told += os.read(terminal, 65536).decode(errors="replace")
             found = end.search(told)
             if found:
                 output = found[1].replace("\r\n", "\n").rstrip("\n")

@@ -2,7 +2,7 @@
 """Debian's whole-disk image as a cloud's user has it: HVM, cloud-init.
 
 The publisher comes as the cloud's vendor data over the config drive. The
-user data only opens the console.
+user data opens the console, and has commands of its own beside the vendor's.
 """
 
 import base64
@@ -32,6 +32,8 @@ bootcmd:
       --autologin root --noclear %%I vt102\\n' > {_GETTY}/autologin.conf
   - systemctl daemon-reload
   - systemctl try-restart serial-getty@hvc0
+runcmd:
+  - touch /run/of-the-user
 """
 # Debian has no "eat": the same in Python, as busy.
 EAT = (
@@ -56,6 +58,6 @@ def prepare(lab: lab_module.Lab) -> None:
         image = debian_image.build(paths.logs() / "image.log")
         steps.say("uploading Debian's image")
         lab.nova.make_image(IMAGE, image, "qcow2", hw_disk_bus="scsi")
-    vendor_data = guest_images.PUBLISHER.with_name("vendor-data.yaml")
+    vendor_data = guest_images.PUBLISHER.with_name("vendor-data.sh")
     text = json.dumps({"cloud-init": vendor_data.read_text()})
     lab.host.ssh(f"cat >{_VENDOR_DATA}", stdin=text)

@@ -6,11 +6,12 @@ import subprocess
 import tempfile
 import time
 import unittest
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tests.unit.guest import guest_world
 
+NAME = "nova-xen-overcommit-publisher"
 _XS_WRITE = 11
 
 
@@ -276,7 +277,7 @@ class ShippedFilesTest(unittest.TestCase):
             text=True,
             check=True,
         ).stdout
-        shipped = guest_world.GUEST_DIR / "vendor-data.yaml"
+        shipped = guest_world.GUEST_DIR / "vendor-data.sh"
         self.assertEqual(made, shipped.read_text())
 
     def test_vendor_data_for_guests_that_move_their_own_balloons(self):
@@ -286,9 +287,9 @@ class ShippedFilesTest(unittest.TestCase):
             text=True,
             check=True,
         ).stdout
-        shipped = (guest_world.GUEST_DIR / "vendor-data.yaml").read_text()
+        shipped = (guest_world.GUEST_DIR / "vendor-data.sh").read_text()
         changed = set(made.splitlines()) - set(shipped.splitlines())
-        self.assertEqual({"      NXO_SELF_BALLOON=yes"}, changed)
+        self.assertEqual({"NXO_SELF_BALLOON=yes"}, changed)
 
     def test_the_openrc_script_hands_the_settings_on(self) -> None:
         # Given its settings, in a directory of ours
@@ -311,24 +312,101 @@ class ShippedFilesTest(unittest.TestCase):
                 # Then that has them
                 self.assertIn("NXO_SELF_BALLOON=yes", told.splitlines())
 
-    def test_vendor_data_carries_them_unchanged(self) -> None:
-        import yaml
+    def test_vendor_data_is_no_cloud_config(self) -> None:
+        # Of which a user's own would replace parts
+        text = (guest_world.GUEST_DIR / "vendor-data.sh").read_text()
+        self.assertTrue(text.startswith("#!/bin/sh\n"))
 
-        text = (guest_world.GUEST_DIR / "vendor-data.yaml").read_text()
-        self.assertTrue(text.startswith("#cloud-config\n"))
-        files = yaml.safe_load(text)["write_files"]
-        for entry in files:
-            name = Path(entry["path"]).name
-            if entry["path"].startswith("/etc/init.d"):
-                name += ".openrc"
-            if entry["path"].startswith("/etc/default"):
-                name += ".default"
-            with self.subTest(name=name):
-                self.assertEqual(
-                    (guest_world.GUEST_DIR / name).read_text(),
-                    entry["content"],
-                )
-        self.assertEqual("0755", files[0]["permissions"])
+    def test_vendor_data_starts_it_by_the_init_system_there_is(self) -> None:
+        service = f"{NAME}.service"
+        cases = {
+            f"etc/systemd/system/{service}": (
+                ".service",
+                [
+                    "daemon-reload",
+                    f"enable {service}",
+                    f"restart --no-block {service}",
+                ],
+            ),
+            f"etc/init.d/{NAME}": (
+                ".openrc",
+                [f"add {NAME} default", f"{NAME} restart"],
+            ),
+        }
+        for shell in guest_world.SHELLS:
+            for unit, (suffix, told) in cases.items():
+                with (
+                    self.subTest(shell=shell, unit=unit),
+                    tempfile.TemporaryDirectory() as name,
+                ):
+                    # Given a guest with one of them
+                    root = Path(name)
+                    self.make_init_system(root, systemd=suffix == ".service")
+                    # When cloud-init runs the script, in each boot
+                    for _ in range(2):
+                        self.run_vendor_data(shell, root)
+                    # Then it is started now, and will be at each boot
+                    found = (root / "told").read_text().splitlines()
+                    self.assertEqual(2 * told, found)
+                    # And has what it needs, and nothing else
+                    files = {
+                        f"usr/local/sbin/{NAME}": ("", 0o755),
+                        f"etc/default/{NAME}": (".default", 0o644),
+                        unit: (suffix, 0o755 if "init.d" in unit else 0o644),
+                    }
+                    self.assertEqual(set(files), self.files_below(root))
+                    for path, (kind, mode) in files.items():
+                        wanted = guest_world.PUBLISHER.with_suffix(kind)
+                        self.assertEqual(
+                            wanted.read_text(), (root / path).read_text()
+                        )
+                        found_mode = (root / path).stat().st_mode & 0o777
+                        self.assertEqual(mode, found_mode, path)
+
+    @staticmethod
+    def make_init_system(root: Path, *, systemd: bool) -> None:
+        """Make programs that tell how they are called."""
+        (root / "bin").mkdir()
+        tell = f'#!/bin/sh\necho "$*" >>{root}/told\n'
+        # Debian's refuses what looks like a script of System V, too.
+        script = root / "etc/init.d" / NAME
+        strict = f'{tell}[ "$1" != enable ] || [ ! -e {script} ]\n'
+        for name in ("systemctl", "rc-update", "rc-service"):
+            program = root / "bin" / name
+            program.write_text(strict if name == "systemctl" else tell)
+            program.chmod(0o755)
+        if systemd:
+            (root / "run/systemd/system").mkdir(parents=True)
+
+    @staticmethod
+    def run_vendor_data(shell: Sequence[str], root: Path) -> None:
+        """Run it as in a guest whose root is ``root``."""
+        text = (guest_world.GUEST_DIR / "vendor-data.sh").read_text()
+        for path in (
+            "place 0755 /usr/local/sbin/",
+            "place 0644 /etc/default/",
+            "place 0644 /etc/systemd/",
+            "place 0755 /etc/init.d/",
+            "[ -d /run/systemd/",
+        ):
+            text = text.replace(path, path.replace(" /", f" {root}/"))
+        subprocess.run(
+            [*shell, "-c", text],
+            env={"PATH": f"{root}/bin:/bin:/usr/bin"},
+            check=True,
+        )
+
+    @staticmethod
+    def files_below(root: Path) -> set[str]:
+        """Name all files but those of the init system."""
+        found = {
+            str(path.relative_to(root))
+            for path in root.rglob("*")
+            if path.is_file()
+        }
+        return {name for name in found if not name.startswith("bin/")} - {
+            "told"
+        }
 
     def test_the_publisher_can_be_run(self) -> None:
         self.assertTrue(guest_world.PUBLISHER.stat().st_mode & 0o111)
