@@ -83,6 +83,18 @@ class Reckoning(NamedTuple):
     used_kib: int
 
 
+class _Ranks(NamedTuple):
+    """Parts of a demand as :class:`targets.Guest` has them."""
+
+    hoped_kib: int = 0
+    firm_kib: int | None = None
+    bare_kib: int | None = None
+
+
+# Of who says nothing all is firm.
+_UNRANKED = _Ranks()
+
+
 @dataclasses.dataclass(slots=True)
 class TrackedGuest:
     """One guest. Sizes in KiB, times on the monotonic clock.
@@ -555,9 +567,7 @@ class TrackedGuest:
 
     def _viewed(self) -> targets.Guest:
         hold, known = self.hold, self.demand
-        # All that a guest wants that moves its own balloon is firm.
-        ranked = self.speaks and not self.balloons_itself
-        believed = known if ranked else None
+        ranks = self._ranks_kib(known) if known and self.speaks else _UNRANKED
         return targets.Guest(
             uuid=self.domain.uuid,
             flavor_kib=self.domain.flavor_kib,
@@ -576,10 +586,18 @@ class TrackedGuest:
                 hold is Limit.STARVED and self.speaks and not self._cools_down
             ),
             felt_kib=0 if self._felt_last_step else self.felt_kib,
-            hoped_kib=believed.hoped_kib if believed else 0,
-            firm_kib=believed.firm_kib if believed else None,
-            bare_kib=believed.bare_kib if believed else None,
+            hoped_kib=ranks.hoped_kib,
+            firm_kib=ranks.firm_kib,
+            bare_kib=ranks.bare_kib,
         )
+
+    def _ranks_kib(self, known: GuestDemand) -> _Ranks:
+        if not self.balloons_itself:
+            return _Ranks(known.hoped_kib, known.firm_kib, known.bare_kib)
+        # What it chose is firm, and nothing else: it hopes for nothing, and
+        # that it is starved is no choice.
+        chosen_kib = self._cap_for(known.firm_kib)
+        return _Ranks(0, chosen_kib, chosen_kib)
 
     @property
     def _follows(self) -> bool:

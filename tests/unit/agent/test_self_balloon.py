@@ -151,6 +151,25 @@ class SelfBalloonTest(unittest.TestCase):
         self.assertEqual(other.wants_kib, other.in_ram_kib)
         self.assertLess(hoarder.in_ram_kib, 400 * MIB)
 
+    def test_starved_it_takes_nothing_that_others_use(self) -> None:
+        others = [self.harness.boot(wants_kib=100 * MIB) for _ in range(2)]
+        # Given it says for ever that it is starved, with what it chose
+        self.guest.lie = MemorySample(
+            time_s=0,
+            max_age_s=15,
+            mem_total_kib=300 * MIB,
+            mem_available_kib=1 * MIB,
+            self_more_kib=0,
+        )
+        # When others use all the rest
+        for other in others:
+            other.wants_kib = 720 * MIB
+        self.run_and_watch(60)
+        # Then they have it; only what nobody uses is for the starved
+        for other in others:
+            self.assertEqual(other.wants_kib, other.in_ram_kib)
+        self.assertLess(self.guest.target_kib, 450 * MIB)
+
     def test_the_agent_says_that_it_moves_its_own_balloon(self) -> None:
         told = self.harness.agent.explain(self.guest.uuid)
         self.assertEqual(
