@@ -55,6 +55,9 @@ class Chaos:
         self._weights = [rng.random() ** 3 for _ in self._kinds]
         self._rate = rng.choice([0.01, 0.05, 0.1, 0.3])
         self._most_guests = rng.choice([3, 6, 6, 10])
+        # Guests that move their own balloons, and those without publisher.
+        self._own_share = rng.choice([0.0, 0.0, 0.3, 1.0])
+        self._mute_share = rng.choice([0.0, 0.0, 0.0, 0.3, 1.0])
         self._calls_seen = 0
         for _ in range(rng.randint(1, self._most_guests)):
             self.start()
@@ -136,6 +139,9 @@ class Chaos:
             if client in self.world.clients:
                 self._later(2.0, lambda: self._begin_work(client, flavor_kib))
             return
+        guest.silent = self._rng.random() < self._mute_share
+        if self._rng.random() < self._own_share:
+            guest.chosen_kib = guest.target_kib
         guest.speaks_every_s = self._rng.choice([0.0, 1.0, 5.0])
         guest.file_kib = self._rng.randint(0, 600) * MIB
         course = draw.course(self._rng, flavor_kib)
@@ -171,6 +177,7 @@ class Chaos:
             swap_free_kib=rng.randint(0, GIB),
             swap_in_kib=counter,
             psi_some_us=counter,
+            self_more_kib=rng.choice([None, None, 0, -GIB, GIB]),
         )
 
     def lying(self) -> bool:

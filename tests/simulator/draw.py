@@ -26,6 +26,7 @@ def options(rng: random.Random) -> dict[str, Any]:
         "floor_share": rng.choice([0.05, 0.1, 0.3]),
         "start_share": rng.choice([0.3, 0.5]),
         "require_guest_swap": rng.random() < 0.8,
+        "probe_silent_guests": rng.random() < 0.3,
         "warm_up_s": rng.choice([0, 10, 60]),
         "tick_interval_s": rng.choice([0.5, 1.0, 1.0]),
     }

@@ -6,6 +6,7 @@ import math
 
 from nova_xen_overcommit.agent.hypervisor.base import Disks, Domain
 from nova_xen_overcommit.guest_metadata import GuestMetadata
+from nova_xen_overcommit.policy import floor
 from nova_xen_overcommit.policy.sample import MemorySample
 from nova_xen_overcommit.policy.traffic import DiskCounters
 from tests.simulator.memory import KERNEL_KIB, MIB, GuestMemory
@@ -90,6 +91,8 @@ class SimulatedGuest(GuestMemory):
         used_kib = KERNEL_KIB + self.anon_kib + self.swapped_kib
         room_kib = used_kib // 10 + 32 * MIB
         need_kib = self._raised_kib(used_kib + room_kib, room_kib)
+        least_kib = floor.floor_kib(self.flavor_kib, 0.0, 0, self.swap_kib)
+        need_kib = max(need_kib, least_kib)
         held_kib = min(self.chosen_kib, self.target_kib)
         if need_kib > held_kib:
             self.chosen_kib = need_kib

@@ -82,11 +82,15 @@ class Record:
     said before; ``hungry`` says that it tells of shortage, ``starved`` counts
     such words in a row, without those of who is on its way back.
     ``asked_kib`` is the last target it was asked for, None when this agent
-    asked for none; ``told_kib`` is what the hypervisor tells of it, whoever
-    asked. ``felt_kib`` is what it had when it last spoke, and
-    ``given_from_kib`` before it was given more. ``still_s`` is for how long
-    it was away from its target and came no nearer (``progress_s``: since
-    when), ``near_s`` for how long it was so near to its target that this may
+    asked for none; ``asked_from`` is, until the next look, where it was to
+    rest before that, and how near it had come; ``told_kib`` is what the
+    hypervisor tells of it, whoever asked. ``felt_kib`` is what it had when it
+    last spoke, ``shrank_s`` when it was seen with less than before, which it
+    last had at ``shrank_after_s``, and ``given_from_kib`` what it had before
+    it was given more. ``still_s`` is for how long it was away from its target
+    and came no nearer (``progress_s``: since when; without most of
+    ``unseen_s``, for which nobody had looked at the last look), ``near_s``
+    for how long it was so near to its target that this may
     be where it rests. ``failures`` counts how often in a row it was given up
     (last for what it did since ``failed_s``): it may be left alone until
     ``rests_until_s``; ``retried``: it was asked again. ``troubled_s`` is when
@@ -98,9 +102,11 @@ class Record:
     actual_kib: int
     best_kib: int = 0
     asked_kib: int | None = None
+    asked_from: tuple[int, int] | None = None
     told_kib: int = 0
     felt_kib: int = 0
     shrank_s: float = -math.inf
+    shrank_after_s: float = -math.inf
     given_s: float = -math.inf
     given_from_kib: int = 0
     gave_up_s: float = -math.inf
@@ -110,6 +116,7 @@ class Record:
     rests_until_s: float = -math.inf
     troubled_s: float = -math.inf
     still_s: float = 0.0
+    unseen_s: float = 0.0
     near_s: float = 0.0
     progress_s: float = -math.inf
     words: MemorySample | None = None
@@ -117,6 +124,12 @@ class Record:
     words_s: float = -math.inf
     starved: int = 0
     hungry: bool = False
+
+    @property
+    def moves_itself(self) -> bool:
+        """Whether it says so: its target is but the most it may have."""
+        words = self.words if math.isfinite(self.words_s) else None
+        return words is not None and words.self_more_kib is not None
 
 
 class Ledger:
@@ -176,16 +189,29 @@ class Ledger:
         known.former = known.words if believed else None
         elapsed_s = now_s - known.words_s if believed else 0.0
         known.words, known.words_s = words, now_s
+        if known.moves_itself and not self.distance_kib(guest):
+            # Whatever it looked like before it said so.
+            known.best_kib, known.still_s = 0, 0.0
+            known.progress_s = now_s
         # Who has room for all it has in swap is on its way back.
         recovers = words.swap_used_kib and (
-            self.firm_kib(words) <= guest.actual_kib
+            self._firm_kib(words) <= guest.actual_kib
         )
         known.hungry = self._hungry(known, elapsed_s)
         starved = known.hungry and not recovers
         known.starved = known.starved + 1 if starved else 0
 
-    def firm_kib(self, words: MemorySample) -> int:
-        """Give the least that a guest needs by its own words."""
+    def firm_kib(self, known: Record) -> int | None:
+        """Give the least that a guest needs by its own words, if any."""
+        words = known.words
+        if words is None:
+            return None
+        firm_kib = self._firm_kib(words)
+        if words.self_more_kib is None:
+            return firm_kib
+        return min(firm_kib, max(0, known.felt_kib + words.self_more_kib))
+
+    def _firm_kib(self, words: MemorySample) -> int:
         limits = self._settings.demand
         used_kib = words.ram_used_kib + words.swap_used_kib
         room_kib = int(used_kib * limits.head_room_share)
@@ -268,8 +294,15 @@ class Ledger:
         How much nearer it has come since its last progress counts on: it
         may be asked for a little more each time it moves a little.
         """
-        moved_kib = max(0, known.best_kib - self.distance_kib(guest))
+        if known.asked_from is None:
+            known.asked_from = self._rests_kib(guest), known.best_kib
         known.asked_kib = asked_kib
+        self._measure_anew(guest, known)
+
+    def _measure_anew(self, guest: SimulatedGuest, known: Record) -> None:
+        assert known.asked_from is not None
+        rested_kib, best_kib = known.asked_from
+        moved_kib = max(0, best_kib - abs(rested_kib - guest.actual_kib))
         known.best_kib = self.distance_kib(guest) + moved_kib
 
     def _forget(self, now_s: float) -> None:
@@ -292,11 +325,27 @@ class Ledger:
         self, guest: SimulatedGuest, known: Record, now_s: float
     ) -> None:
         if guest.actual_kib < known.actual_kib - _JITTER_KIB:
-            known.shrank_s = now_s
+            known.shrank_s, known.shrank_after_s = now_s, known.seen_s
+        if known.asked_from is not None:
+            # What moved before it could feel the call counts, too.
+            self._measure_anew(guest, known)
+            known.asked_from = None
+        self._see_progress(guest, known, now_s)
+        if known.still_s > 1.0 or misbehaves(guest):
+            known.troubled_s = now_s
+        if guest.uuid in self.held or now_s - known.seen_s > 5.0:
+            known.troubled_s = now_s
+        known.unseen_s = now_s - known.seen_s
+        known.actual_kib, known.seen_s = guest.actual_kib, now_s
+
+    def _see_progress(
+        self, guest: SimulatedGuest, known: Record, now_s: float
+    ) -> None:
         gap_kib = self.distance_kib(guest)
         # An agent knows of no offset at first, and measures to its target.
         seen_kib = abs(self.final_kib(guest) - guest.actual_kib)
-        near = min(gap_kib, seen_kib) <= MAX_OFFSET_KIB
+        # Where it rests by its offset it may stir a little.
+        near = min(gap_kib, seen_kib) <= MAX_OFFSET_KIB + TOLERANCE_KIB
         if near and gap_kib > TOLERANCE_KIB:
             known.near_s += min(now_s - known.seen_s, _LONGEST_LOOK_S)
         # Who was found with less than its target may move its own balloon,
@@ -311,16 +360,15 @@ class Ledger:
             known.best_kib, known.still_s = gap_kib, 0.0
             known.progress_s = now_s
         else:
+            if not known.still_s:
+                # Who said that it moves its own balloon, and says so no
+                # more, has to come from where it is.
+                known.best_kib = max(known.best_kib, gap_kib)
             known.still_s += min(now_s - known.seen_s, _LONGEST_LOOK_S)
         if near and known.retried:
             known.failures = 0
         if known.still_s >= self._settings.progress.uncooperative_after_s:
             self.give_up(known)
-        if known.still_s > 1.0 or misbehaves(guest):
-            known.troubled_s = now_s
-        if guest.uuid in self.held or now_s - known.seen_s > 5.0:
-            known.troubled_s = now_s
-        known.actual_kib, known.seen_s = guest.actual_kib, now_s
 
     def give_up(self, known: Record) -> None:
         """Take note that a guest is left alone for a while, once a time."""
@@ -345,8 +393,14 @@ class Ledger:
 
     def distance_kib(self, guest: SimulatedGuest) -> int:
         """Give how far a guest is from where it was asked to be."""
-        rests_kib = self.final_kib(guest) + guest.offset_kib
+        rests_kib = self._rests_kib(guest)
+        known = self.records.get(guest.domain_id)
+        if known is not None and known.moves_itself:
+            return max(0, guest.actual_kib - rests_kib)
         return abs(rests_kib - guest.actual_kib)
+
+    def _rests_kib(self, guest: SimulatedGuest) -> int:
+        return self.final_kib(guest) + guest.offset_kib
 
     def final_kib(self, guest: SimulatedGuest) -> int:
         """Give what it was last asked for, arrived or not."""
@@ -393,7 +447,9 @@ class Ledger:
             if guest is None:
                 unbuilt_kib += claim.due_kib
             elif guest.busy:
-                due_kib = claim.granted_kib - guest.actual_kib
+                # What it costs beside its memory it has taken by now.
+                has_kib = guest.actual_kib + guest.overhead_kib
+                due_kib = claim.granted_kib - has_kib
                 listed_kib += max(0, due_kib - self.growth_kib(guest))
         if reboots:
             unbuilt_kib += self._kept_for_reboots_kib()
@@ -432,7 +488,9 @@ class Ledger:
         Guests that are gone may come back, and to an agent that is new what
         is in build may look like the host's own.
         """
-        away_kib = sum(one.guest.flavor_kib for one in self.away)
+        away_kib = sum(
+            one.guest.flavor_kib + one.guest.overhead_kib for one in self.away
+        )
         return away_kib + self.host.building_kib
 
     def rob(self) -> None:

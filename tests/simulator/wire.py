@@ -6,7 +6,7 @@ goes away, a guest vanishes. Whoever judges the agent sees each call that
 changes something before and after it is made.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from nova_xen_overcommit import exception
@@ -15,6 +15,7 @@ from nova_xen_overcommit.agent.hypervisor.base import (
     HostMemory,
     Unanswered,
 )
+from nova_xen_overcommit.policy.traffic import DiskCounters
 from tests.simulator.guest import SimulatedGuest
 from tests.simulator.host import SimulatedHost
 
@@ -106,6 +107,14 @@ class Wire:
             raise exception.HypervisorError(f"guest {domain.name}: gone")
         self._witness.prepares(guest)
         self._host.set_restart_memory(domain, start_kib)
+
+    def disk_counters(
+        self, domains: Sequence[Domain]
+    ) -> Mapping[str, DiskCounters]:
+        self.step()
+        if self._host.unreachable:
+            raise exception.HypervisorError("libvirtd is gone")
+        return self._host.disk_counters(domains)
 
     def overhead_kib(self, flavor_kib: int, vcpus: int, os_type: str) -> int:
         return self._host.overhead_kib(flavor_kib, vcpus, os_type)

@@ -326,6 +326,9 @@ class World:
             again = self.host.come_back(guest)
             again.metadata, again.exempt = guest.metadata, guest.exempt
             again.speaks_every_s = guest.speaks_every_s
+            again.silent = guest.silent
+            if guest.chosen_kib is not None:
+                again.chosen_kib = again.target_kib
             # Nobody keeps memory for so long for who may never come.
             late = now_s - away.gone_s >= KEPT_FOR_S
             if away.robbed or late:

@@ -92,7 +92,7 @@ def _parts(path: str) -> tuple[int, str]:
 def render(sample: MemorySample, number: int) -> bytes:
     """Give a sample as our publisher writes it."""
     swap_in_kib, psi_some_us = sample.swap_in_kib, sample.psi_some_us
-    return _LINE % (
+    line = _LINE % (
         number,
         sample.mem_total_kib,
         sample.mem_available_kib,
@@ -101,6 +101,9 @@ def render(sample: MemorySample, number: int) -> bytes:
         -1 if swap_in_kib is None else swap_in_kib,
         -1 if psi_some_us is None else psi_some_us,
     )
+    if sample.self_more_kib is None:
+        return line
+    return b"%s self_more_kib=%d" % (line, sample.self_more_kib)
 
 
 def can_be_true(sample: MemorySample, flavor_kib: int) -> bool:
@@ -112,6 +115,7 @@ def can_be_true(sample: MemorySample, flavor_kib: int) -> bool:
         and 0 <= sample.swap_free_kib <= sample.swap_total_kib <= _MOST_KIB
         and min(counters) >= -1
         and max(counters) < 1 << 63
+        and abs(sample.self_more_kib or 0) <= _MOST_KIB
     )
 
 

@@ -10,6 +10,9 @@ from tests.simulator.guest import SimulatedGuest
 from tests.simulator.ledger import GRACE_S, Ledger, Record
 from tests.simulator.rules import fairness
 
+# Two passes less than the time that is waited between two steps.
+_PROBED_EVERY_S = 8.0
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Call:
@@ -76,14 +79,17 @@ def rule_3_leaves_alone_whom_it_gave(call: Call) -> str:
     if not call.takes or ago_s >= call.settings.cool_down_s:
         return ""
     # Unless it doesn't even need what it had before.
-    least_kib = known.given_from_kib
-    if known.words and ledger.firm_kib(known.words) < least_kib:
+    firm_kib = ledger.firm_kib(known)
+    if firm_kib is not None and firm_kib < known.given_from_kib:
         return ""
     return f"taken from {ago_s:.1f} s after it was given"
 
 
 def rule_3_waits_until_a_step_is_felt(call: Call) -> str:
     known = call.known
+    if known.moves_itself and call.before_kib > call.guest.actual_kib:
+        # It gives by itself, and feels nothing when what it left is taken.
+        return ""
     unfelt_kib = known.felt_kib - call.target_kib
     silent = known.words_s <= known.shrank_s
     if call.takes and silent and unfelt_kib > _step_kib(call):
@@ -108,6 +114,8 @@ def rule_4_no_data_not_touched(call: Call) -> str:
         return ""
     if call.gives and _may_be_given_unheard(call):
         return ""
+    if call.takes and _may_be_probed(call):
+        return ""
     ago_s = call.ledger.now_s - call.known.words_s
     return f"touched though it last spoke {ago_s:.1f} s ago"
 
@@ -124,6 +132,35 @@ def _may_be_given_unheard(call: Call) -> bool:
         words.ram_used_kib * settings.head_room_share + settings.head_room_kib
     )
     return known.hungry or words.mem_available_kib < room_kib
+
+
+def _may_be_probed(call: Call) -> bool:
+    """Whether it never spoke, and the operator lets such guests be probed."""
+    return (
+        call.settings.probe_silent
+        and call.guest.metadata.swap_kib > 0
+        and math.isinf(call.known.words_s)
+        and call.ledger.now_s - call.known.known_s > guests.BOOT_GRACE_S
+    )
+
+
+def rule_4_probes_by_small_steps(call: Call) -> str:
+    """What a guess may cost a guest that says nothing."""
+    guest, known = call.guest, call.known
+    if not call.takes or call.ledger.fresh(guest):
+        return ""
+    most_kib = max(
+        2 * call.settings.targets.dead_band_kib, guest.flavor_kib // 100
+    )
+    taken_kib = call.before_kib - call.target_kib
+    if taken_kib > most_kib:
+        return f"{taken_kib} KiB are taken at once though it says nothing"
+    if call.target_kib < guest.flavor_kib // 2:
+        return f"left with {call.target_kib} KiB though it says nothing"
+    ago_s = call.ledger.now_s - known.shrank_after_s
+    if ago_s < _PROBED_EVERY_S:
+        return f"taken from again after {ago_s:.1f} s though it says nothing"
+    return ""
 
 
 def rule_5_stuck_is_left_where_it_is(call: Call) -> str:
@@ -164,6 +201,7 @@ OF_CALLS = (
     rule_3_waits_until_a_step_is_felt,
     rule_3_spares_the_starved,
     rule_4_no_data_not_touched,
+    rule_4_probes_by_small_steps,
     rule_5_stuck_is_left_where_it_is,
     rule_6_frozen_not_touched,
     rule_8_nobody_gets_more_than_its_flavor,

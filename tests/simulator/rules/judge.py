@@ -99,6 +99,9 @@ class Judge:
             # That was decided when its time was over, maybe long ago.
             known.gave_up_s = known.progress_s + lost_s
             ledger.give_up(known)
+        elif stays and known.unseen_s >= lost_s - 1.0:
+            # Nobody looked meanwhile: maybe it was given up, maybe not.
+            ledger.give_up(known)
         elif call.moves and math.isfinite(known.gave_up_s):
             # Tried again: it has new patience.
             known.gave_up_s, known.still_s = -math.inf, 0.0

@@ -106,6 +106,10 @@ def rule_3_need_is_met_in_the_same_pass(done: Pass) -> str:
         words = done.ledger.record(guest).words
         assert words is not None
         said_kib = words.ram_used_kib + words.swap_used_kib
+        if words.self_more_kib is not None:
+            # It knows best, and looks once a second.
+            chosen_kib = done.ledger.record(guest).felt_kib
+            said_kib = min(said_kib, chosen_kib + words.self_more_kib)
         used_kib = min(guest.flavor_kib, said_kib)
         lack_kib = used_kib - done.ledger.final_kib(guest)
         if lack_kib > dead_band_kib:
@@ -214,8 +218,9 @@ def rule_5_uncooperative_is_not_idle(done: Pass) -> str:
     if not done.good or done.report is None:
         return ""
     ledger, lost = done.ledger, set(_lost(done))
+    # Who moves its own balloon could yield what it left, too.
     most_kib = sum(
-        max(0, guest.actual_kib - ledger.floor_kib(guest))
+        max(0, _held_kib(ledger, guest) - ledger.floor_kib(guest))
         for guest in ledger.guests
         if guest.name not in lost and not guest.exempt
     )
@@ -225,6 +230,12 @@ def rule_5_uncooperative_is_not_idle(done: Pass) -> str:
     if counted_kib <= most_kib:
         return ""
     return f"{counted_kib} KiB count as idle, {most_kib} could be"
+
+
+def _held_kib(ledger: Ledger, guest: SimulatedGuest) -> int:
+    if not ledger.record(guest).moves_itself:
+        return guest.actual_kib
+    return guest.actual_kib + ledger.growth_kib(guest, most=True)
 
 
 def rule_7_granted_memory_is_there(done: Pass) -> str:
@@ -244,7 +255,10 @@ def rule_7_nothing_is_held_for_the_dead(done: Pass) -> str:
         return ""
     ledger = done.ledger
     left_kib = done.spendable_kib - ledger.withheld_kib()
-    left_kib -= ledger.host.guest_overhead_kib
+    # Its own overhead, and that of those who are listed and still in build:
+    # nobody knows whether they have taken it yet.
+    listed = [one for one in ledger.claims if one.uuid in ledger.host.guests]
+    left_kib -= ledger.host.guest_overhead_kib * (1 + len(listed))
     for claim in ledger.claims:
         if claim.reservation.answered.is_set():
             continue

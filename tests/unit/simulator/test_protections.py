@@ -15,7 +15,7 @@ from nova_xen_overcommit.agent.hypervisor.base import Domain
 from nova_xen_overcommit.agent.sensors import guest_line
 from nova_xen_overcommit.agent.starts import StartDesk
 from nova_xen_overcommit.guest_metadata import GuestMetadata
-from nova_xen_overcommit.policy import progress, shortage
+from nova_xen_overcommit.policy import probe, progress, shortage
 from nova_xen_overcommit.policy.limits import Limit
 from nova_xen_overcommit.policy.progress import Progress, Status
 from nova_xen_overcommit.policy.sample import MemorySample
@@ -277,6 +277,37 @@ class Rule4Test(ProtectionTest):
             guest_line, "_total_kib", lambda total_kib, _flavor_kib: total_kib
         )
         self.assert_needed("rule_4_no_data_not_touched", play, off)
+
+    @staticmethod
+    def probed(actual_mib: int) -> World:
+        """Give a world in which a guest that never spoke is to yield."""
+        physical_kib = (actual_mib + 512) * MIB
+        world = World(SimulatedHost(physical_kib), probe_silent_guests=True)
+        guest = world.appear(
+            GIB, actual_kib=actual_mib * MIB, wants_kib=60 * MIB
+        )
+        guest.silent = True
+        world.run(guests.BOOT_GRACE_S + 10)
+        return squeezed(world)
+
+    def test_rule_4_who_never_spoke_is_probed_by_small_steps(self) -> None:
+        off = mock.patch.object(
+            probe,
+            "step_kib",
+            lambda flavor_kib, _dead_band_kib: flavor_kib // 4,
+        )
+        check = "rule_4_probes_by_small_steps"
+        self.assert_needed(check, lambda: self.probed(1024), off)
+
+    def test_rule_4_who_never_spoke_is_watched_after_each_step(self) -> None:
+        off = mock.patch.object(probe, "STEP_EVERY_S", 1.0)
+        check = "rule_4_probes_by_small_steps"
+        self.assert_needed(check, lambda: self.probed(1024), off)
+
+    def test_rule_4_who_never_spoke_keeps_half_of_its_flavor(self) -> None:
+        off = mock.patch.object(probe, "_FLOOR_DIVISOR", 8)
+        check = "rule_4_probes_by_small_steps"
+        self.assert_needed(check, lambda: self.probed(525), off)
 
 
 class Rule5Test(ProtectionTest):
