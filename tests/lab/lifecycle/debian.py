@@ -35,6 +35,11 @@ bootcmd:
 runcmd:
   - touch /run/of-the-user
 """
+# What is so once cloud-init has done what vendor and user want.
+IS_UP = (
+    "systemctl is-active nova-xen-overcommit-publisher"
+    " && test -e /run/of-the-user"
+)
 # Debian has no "eat": the same in Python, as busy.
 EAT = (
     "python3 -c 'import time\n"

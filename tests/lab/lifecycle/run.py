@@ -82,6 +82,8 @@ class Run:
         subject = Subject(self.lab, self.monitor, kind, guest)
         try:
             subject.remember()
+            if kind == debian.IMAGE:
+                subject.run(debian.IS_UP)
             subject.mark = subject.write_mark()
         except Exception:
             self._drop(subject)
