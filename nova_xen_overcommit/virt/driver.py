@@ -28,6 +28,7 @@ from nova_xen_overcommit.virt import (
     starts,
     xen_capabilities,
     xen_devices,
+    xen_guest,
     xen_patches,
 )
 
@@ -125,15 +126,25 @@ class XenOvercommitDriver(libvirt_driver.LibvirtDriver):
     def get_device_name_for_instance(
         self, instance: Any, bdms: Any, block_device_obj: Any
     ) -> str:
-        """Name a disk to be attached; Xen takes no emulated one later."""
-        if CONF.libvirt.virt_type == xen_patches.XEN:
+        """Name a disk to be attached; Xen takes no emulated one later.
+
+        Nor may it be one once the guest starts anew: its firmware could take
+        it for the disk to boot from.
+        """
+        on_xen = CONF.libvirt.virt_type == xen_patches.XEN
+        if on_xen:
             bus = block_device_obj.disk_bus or xen_patches.XEN
             block_device_obj.disk_bus = bus
-        return str(
+        name = str(
             super().get_device_name_for_instance(
                 instance, bdms, block_device_obj
             )
         )
+        kind = xen_patches.kind_of(instance) if on_xen else None
+        if kind is not xen_guest.Kind.HVM:
+            return name
+        taken = [bdm.device_name for bdm in bdms]
+        return xen_devices.never_emulated(name, taken)
 
     def _get_volume_config(self, *args: Any, **kwargs: Any) -> Any:
         config = super()._get_volume_config(*args, **kwargs)

@@ -5,7 +5,10 @@
 paravirtual devices only (PV, PVH).
 """
 
-from collections.abc import Callable, Sequence
+import itertools
+import re
+import string
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from nova.virt.libvirt import config as vconfig
@@ -31,6 +34,15 @@ _NIC_UNKNOWN = (
     "vhost_tx_queue_size",
     "alias",
 )
+
+
+# libxl gives an HVM guest these disks as emulated IDE disks, too.
+_EMULATED = re.compile(r"/dev/xvd[abcd]")
+_LETTERS = string.ascii_lowercase
+_NEVER_EMULATED = [
+    f"/dev/xvd{unit}"
+    for unit in itertools.chain(_LETTERS[4:], map("a".__add__, _LETTERS))
+]
 
 
 class Emulator(vconfig.LibvirtConfigGuestDevice):
@@ -70,6 +82,18 @@ class _Video(vconfig.LibvirtConfigGuestDevice):
         node = super().format_dom()
         node.append(self._new_node("model", type=self.model))
         return node
+
+
+def never_emulated(device: str, taken: Collection[str | None]) -> str:
+    """Give a name by which libxl makes no emulated disk of ``device``.
+
+    ``taken`` are the names of the guest's other disks. With 48 of them it is
+    ``device`` itself.
+    """
+    if not _EMULATED.fullmatch(device):
+        return device
+    free = (name for name in _NEVER_EMULATED if name not in taken)
+    return next(free, device)
 
 
 def balloon() -> Any:
