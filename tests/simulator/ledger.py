@@ -390,6 +390,7 @@ class Ledger:
         known = self.records.get(guest.domain_id)
         if known is not None:
             known.still_s, known.progress_s = 0.0, self.now_s
+            known.gave_up_s = -math.inf
 
     def distance_kib(self, guest: SimulatedGuest) -> int:
         """Give how far a guest is from where it was asked to be."""
