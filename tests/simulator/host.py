@@ -171,21 +171,24 @@ class SimulatedHost:
 
     # The hypervisor's side.
 
-    def domains(self) -> list[Domain]:
+    def _require_reachable(self) -> None:
         if self.unreachable:
             raise exception.HypervisorError("libvirtd is gone")
+
+    def domains(self) -> list[Domain]:
+        self._require_reachable()
         return [guest.domain() for guest in self.guests.values()]
 
     def host_memory(self, domains: Sequence[Domain]) -> HostMemory:
         del domains
-        if self.unreachable:
-            raise exception.HypervisorError("libvirtd is gone")
+        self._require_reachable()
         kept_kib = self.kept_kib + self.building_kib
         return HostMemory(self.physical_kib, self.free_kib, kept_kib)
 
     def disk_counters(
         self, domains: Sequence[Domain]
     ) -> Mapping[str, DiskCounters]:
+        self._require_reachable()
         if self.disks_fail:
             raise exception.HypervisorError("no disk is counted")
         self.disk_looks += 1

@@ -128,8 +128,14 @@ class Record:
     @property
     def moves_itself(self) -> bool:
         """Whether it says so: its target is but the most it may have."""
-        words = self.words if math.isfinite(self.words_s) else None
-        return words is not None and words.self_more_kib is not None
+        return math.isfinite(self.words_s) and self.chosen_kib is not None
+
+    @property
+    def chosen_kib(self) -> int | None:
+        """What it chose by its last words, None if it said nothing of that."""
+        if self.words is None or self.words.self_more_kib is None:
+            return None
+        return max(0, self.felt_kib + self.words.self_more_kib)
 
 
 class Ledger:
@@ -203,13 +209,10 @@ class Ledger:
 
     def firm_kib(self, known: Record) -> int | None:
         """Give the least that a guest needs by its own words, if any."""
-        words = known.words
-        if words is None:
+        if known.words is None:
             return None
-        firm_kib = self._firm_kib(words)
-        if words.self_more_kib is None:
-            return firm_kib
-        return min(firm_kib, max(0, known.felt_kib + words.self_more_kib))
+        firm_kib, chosen_kib = self._firm_kib(known.words), known.chosen_kib
+        return firm_kib if chosen_kib is None else min(firm_kib, chosen_kib)
 
     def _firm_kib(self, words: MemorySample) -> int:
         limits = self._settings.demand

@@ -110,9 +110,8 @@ def _claims(
     outside_kib = max(0, known.felt_kib - words.mem_total_kib)
     used_kib = words.ram_used_kib + words.swap_used_kib
     used_kib = min(guest.flavor_kib, used_kib + min(most_kib, outside_kib))
-    if words.self_more_kib is not None:
-        chosen_kib = known.felt_kib + words.self_more_kib
-        return used_kib, chosen_kib, chosen_kib
+    if known.chosen_kib is not None:
+        return used_kib, known.chosen_kib, known.chosen_kib
     limits = settings.demand
     room_kib = int(used_kib * limits.head_room_share) + limits.head_room_kib
     last_kib = min(_MOST_LAST_ROOM_KIB, int(room_kib * _LAST_ROOM_SHARE))

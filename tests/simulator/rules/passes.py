@@ -103,13 +103,13 @@ def rule_3_need_is_met_in_the_same_pass(done: Pass) -> str:
         return ""
     dead_band_kib = done.settings.targets.dead_band_kib
     for guest in _healthy(done):
-        words = done.ledger.record(guest).words
+        known = done.ledger.record(guest)
+        words = known.words
         assert words is not None
         said_kib = words.ram_used_kib + words.swap_used_kib
-        if words.self_more_kib is not None:
+        if known.chosen_kib is not None:
             # It knows best, and looks once a second.
-            chosen_kib = done.ledger.record(guest).felt_kib
-            said_kib = min(said_kib, chosen_kib + words.self_more_kib)
+            said_kib = min(said_kib, known.chosen_kib)
         used_kib = min(guest.flavor_kib, said_kib)
         lack_kib = used_kib - done.ledger.final_kib(guest)
         if lack_kib > dead_band_kib:
