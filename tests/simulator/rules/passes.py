@@ -208,7 +208,8 @@ def _lost(done: Pass) -> list[str]:
     lost = []
     for guest in ledger.guests:
         known = ledger.record(guest)
-        given_up = ledger.now_s - known.gave_up_s < settings.retry_s
+        since_s = ledger.now_s - known.gave_up_s
+        given_up = since_s < settings.retry_s - GRACE_S
         if known.still_s > borne_s or given_up:
             lost.append(guest.name)
     return lost
