@@ -42,7 +42,8 @@ class Chaos:
 
     def __init__(self, seed: str) -> None:
         self._rng = rng = random.Random(seed)
-        self.world = World(draw.host(rng), **draw.options(rng))
+        watched = rng.random() < 0.5
+        self.world = World(draw.host(rng), watched, **draw.options(rng))
         # Since the epoch, so that it may be set back by a day.
         self.world.host.clock.wall_offset_s = 1.7e9
         self.faults: collections.Counter[str] = collections.Counter()
@@ -312,6 +313,18 @@ class Chaos:
             self._rng.choice([1, 5, 30]), lambda: setattr(store, "fault", None)
         )
 
+    def watch_misses(self) -> bool:
+        """Let writes be told to no watch for a while."""
+        store = self.world.store
+        if not self.world.watched or store.deaf:
+            return False
+        self._say("the watch on xenstore misses what is written")
+        store.deaf = True
+        self._later(
+            self._rng.choice([1, 5, 30]), lambda: setattr(store, "deaf", False)
+        )
+        return True
+
     def clock_set(self) -> None:
         offset_s = self._rng.choice([-86400.0, -5.0, 5.0, 86400.0])
         self.world.host.clock.wall_offset_s += offset_s
@@ -364,6 +377,7 @@ _KINDS: dict[str, Callable[[Chaos], bool | None]] = {
         Chaos.libvirtd_restarts_in_a_pass,
         Chaos.guest_vanishes_in_a_pass,
         Chaos.xenstore_fails,
+        Chaos.watch_misses,
         Chaos.clock_set,
         Chaos.host_slept,
         Chaos.client_dies,

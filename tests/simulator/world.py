@@ -11,12 +11,13 @@ import dataclasses
 import itertools
 from typing import Any
 
-from nova_xen_overcommit.agent import balancer, core, reporting
+from nova_xen_overcommit.agent import balancer, core, news, reporting
 from nova_xen_overcommit.agent.history import DemandHistory
 from nova_xen_overcommit.agent.protocol import StartRequest
 from nova_xen_overcommit.agent.reservations import Leases, Reservation
 from nova_xen_overcommit.agent.sensors.base import SensorContext
 from nova_xen_overcommit.agent.sensors.xenstore import XenstoreSensor
+from nova_xen_overcommit.agent.sensors.xenstore_watch import XenstoreWatch
 from nova_xen_overcommit.agent.settings import Settings
 from nova_xen_overcommit.guest_metadata import GuestMetadata
 from nova_xen_overcommit.policy.predictors import MaxOf
@@ -36,6 +37,8 @@ QUICK = {
     "max_overcommit_ratio": 8.0,
 }
 _HISTORY_S = 600
+# Much longer than the watch's own rounds, which would cost time to simulate.
+_ROUND_S = 0.25
 _INCOMING_KIB = 16 * MIB
 _INCOMING = "incoming migration"
 
@@ -71,10 +74,17 @@ class Client:
 
 
 class World:
-    """``options`` are of [xen_overcommit]; by default all goes quickly."""
+    """``options`` are of [xen_overcommit]; by default all goes quickly.
+
+    Where xenstore is ``watched`` guests write by themselves, only who wrote
+    is read, and who wrote of a need brings the next pass at once.
+    """
 
     def __init__(
-        self, host: SimulatedHost | None = None, **options: Any
+        self,
+        host: SimulatedHost | None = None,
+        watched: bool = False,
+        **options: Any,
     ) -> None:
         self.host = host or SimulatedHost()
         self.conf = configured(**{**QUICK, **options})
@@ -82,11 +92,13 @@ class World:
         self.ledger = Ledger(self.host)
         self.judge = Judge(self.ledger)
         self.wire = Wire(self.host, self.judge)
-        self.store = SimulatedXenstore(self.host, self.ledger.hear)
+        self.store = SimulatedXenstore(self.host, self.ledger.hear, watched)
         self.store.before_read = self.wire.step
         self.clients: list[Client] = []
         self.passes = 0
         self._numbers = itertools.count(1)
+        self.watched = watched
+        self._listens_from_s = 0.0
         self._begin_agent()
 
     def _begin_agent(self) -> None:
@@ -101,12 +113,21 @@ class World:
         self.balancer = balancer.Balancer(
             self.wire, [sensor], self.leases, clock.monotonic_s
         )
+        # Called between passes, as by a thread of its own.
+        self._watch = XenstoreWatch(
+            self.store.watch_connection,  # type: ignore[arg-type]
+            lambda: self.settings,
+            self.leases.changed.set,
+            context.wrote,
+            clock.monotonic_s,
+        )
         self.agent = core.Agent(
             self.conf,
             self.balancer,
             reporting.Reporter(MaxOf(), DemandHistory(_HISTORY_S)),
             self.leases,
             clock,
+            [self._watch] if self.watched else [],
         )
         self.judge.begin_agent(self.agent)
 
@@ -125,11 +146,28 @@ class World:
     def step(self) -> float:
         """Do one pass, then let the time to the next go by; give it."""
         delay_s = self._pass()
-        self.host.run(delay_s)
+        if self.watched:
+            delay_s = self._listen(delay_s)
+        else:
+            self.host.run(delay_s)
         self._come_back()
         for client in list(self.clients):
             self._proceed(client)
         return delay_s
+
+    def _listen(self, seconds: float) -> float:
+        """Let time go by until the agent is woken; give it."""
+        gone_s, woken = 0.0, self.agent.wake
+        while gone_s < seconds - 1e-6 and not woken.is_set():
+            slice_s = min(_ROUND_S, seconds - gone_s)
+            self.host.run(slice_s)
+            gone_s += slice_s
+            self.store.publish()
+            now_s = self.host.clock.now_s
+            if now_s >= self._listens_from_s and not self._watch.round():
+                self._listens_from_s = now_s + news.RETRY_S
+        woken.clear()
+        return gone_s
 
     def run(self, seconds: float) -> None:
         """Do passes for a while."""

@@ -9,7 +9,7 @@ import functools
 import re
 from collections.abc import Callable, Sequence
 
-from nova_xen_overcommit.agent.sensors.xenstore import LINE
+from nova_xen_overcommit.agent.sensors.xenstore import LINE, data_path
 from nova_xen_overcommit.agent.xenstore import XenstoreError
 from nova_xen_overcommit.policy.sample import MemorySample
 from tests.simulator.guest import SimulatedGuest
@@ -27,24 +27,32 @@ Heard = Callable[[SimulatedGuest, MemorySample], None]
 
 
 class SimulatedXenstore:
-    """Stands in for the agent's connection to xenstore.
+    """Stands in for the sensor's connection to xenstore.
 
-    ``fault``, when it is set, is raised instead of an answer.
+    Guests write when :meth:`publish` lets them; those of a store that isn't
+    ``watched`` do it whenever they are read, too. ``fault``, when it is set,
+    is raised instead of an answer; while ``deaf``, writes are told to no
+    watch.
     """
 
-    def __init__(self, host: SimulatedHost, heard: Heard) -> None:
+    def __init__(
+        self, host: SimulatedHost, heard: Heard, watched: bool = False
+    ) -> None:
         self._host = host
         self._heard = heard
+        self._watched = watched
+        self._watches: list[WatchConnection] = []
         self._wrote: dict[int, tuple[MemorySample, int, bytes]] = {}
+        self._found: dict[int, bytes] = {}
         self._read: dict[int, bytes] = {}
         self.fault: Exception | None = None
+        self.deaf = False
         self.before_read: Callable[[], None] = lambda: None
 
     def read_many(self, paths: Sequence[str]) -> dict[str, bytes | None]:
         """Give what was written last at each path, None where nothing."""
         self.before_read()
-        if self.fault is not None:
-            raise self.fault
+        self.require_daemon()
         guests = {g.domain_id: g for g in self._host.guests.values()}
         return {path: self._value(path, guests) for path in paths}
 
@@ -54,6 +62,34 @@ class SimulatedXenstore:
     def forget_reader(self) -> None:
         """Let another agent read: what it finds first is new to it."""
         self._read.clear()
+        self._watches.clear()
+
+    def watch_connection(self) -> "WatchConnection":
+        """Give one more connection, for the agent's watch."""
+        self._watches.append(WatchConnection(self))
+        return self._watches[-1]
+
+    def publish(self) -> None:
+        """Let guests write what they have to say, and watches tell of it."""
+        for guest in self._host.guests.values():
+            self._write(guest)
+            value = self._now(guest)
+            if value is None or value == self._found.get(guest.domain_id):
+                continue
+            self._found[guest.domain_id] = value
+            if not self.deaf:
+                for watch in self._watches:
+                    watch.tell(data_path(guest.domain_id, LINE))
+
+    def require_daemon(self) -> None:
+        """Raise what is wrong with the daemon, if anything is."""
+        if self.fault is not None:
+            raise self.fault
+
+    def found_at(self, path: str) -> bytes | None:
+        """Give what a guest wrote there last, to who is no sensor."""
+        domain_id, _name = _parts(path)
+        return self._found.get(domain_id)
 
     def _value(
         self, path: str, guests: dict[int, SimulatedGuest]
@@ -62,24 +98,75 @@ class SimulatedXenstore:
         guest = guests.get(domain_id)
         if guest is None or name != LINE:
             return None
-        return guest.garbage or self._line(guest)
-
-    def _line(self, guest: SimulatedGuest) -> bytes | None:
-        wrote = self._wrote.get(guest.domain_id)
-        if not guest.silent:
-            sample = guest.sample(self._host.clock.now_s)
-            if wrote is None or sample != wrote[0]:
-                number = wrote[1] + 1 if wrote else 1
-                wrote = sample, number, render(sample, number)
-                self._wrote[guest.domain_id] = wrote
-        if wrote is None:
-            return None
-        sample, _number, line = wrote
+        if not self._watched:
+            self._write(guest)
+        value = self._now(guest)
+        if value is None or guest.garbage:
+            return value
+        sample, _number, line = self._wrote[guest.domain_id]
         if self._read.get(guest.domain_id) != line:
             self._read[guest.domain_id] = line
             if can_be_true(sample, guest.flavor_kib):
                 self._heard(guest, sample)
-        return line
+        return value
+
+    def _write(self, guest: SimulatedGuest) -> None:
+        if guest.silent or guest.garbage:
+            return
+        wrote = self._wrote.get(guest.domain_id)
+        sample = guest.sample(self._host.clock.now_s)
+        if wrote is None or sample != wrote[0]:
+            number = wrote[1] + 1 if wrote else 1
+            line = render(sample, number)
+            self._wrote[guest.domain_id] = sample, number, line
+
+    def _now(self, guest: SimulatedGuest) -> bytes | None:
+        """Give what is written now."""
+        wrote = self._wrote.get(guest.domain_id)
+        return guest.garbage or (wrote[2] if wrote else None)
+
+
+class WatchConnection:
+    """Stands in for a connection of the agent's watch."""
+
+    def __init__(self, store: SimulatedXenstore) -> None:
+        self._store = store
+        self._tokens: dict[str, str] = {}
+        self._events: set[str] = set()
+
+    def watch(self, path: str, token: str) -> None:
+        """Tell of writes at ``path``; of one at once, as xenstored does."""
+        self._store.require_daemon()
+        self._tokens[path] = token
+        self._events.add(token)
+
+    def unwatch(self, path: str, token: str) -> None:
+        """Tell no more."""
+        del token
+        self._store.require_daemon()
+        self._tokens.pop(path, None)
+
+    def tell(self, path: str) -> None:
+        """Take note of a write."""
+        token = self._tokens.get(path)
+        if token is not None:
+            self._events.add(token)
+
+    def take_events(self) -> set[str]:
+        """Give the tokens of what was written since the last call."""
+        self._store.require_daemon()
+        events, self._events = self._events, set()
+        return events
+
+    def read_many(self, paths: Sequence[str]) -> dict[str, bytes | None]:
+        """Give what was written last at each path."""
+        self._store.require_daemon()
+        return {path: self._store.found_at(path) for path in paths}
+
+    def close(self) -> None:
+        """End; watches go with it."""
+        self._tokens.clear()
+        self._events.clear()
 
 
 @functools.lru_cache

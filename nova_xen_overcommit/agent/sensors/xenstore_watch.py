@@ -5,6 +5,7 @@ import logging
 import os
 import select
 import time
+import weakref
 from collections.abc import Callable, Collection, Mapping
 
 from nova_xen_overcommit.agent import news
@@ -51,6 +52,8 @@ class XenstoreWatch:
         )
         self._leaving = False
         self._changed = os.eventfd(0, os.EFD_NONBLOCK)
+        # Not earlier: who closes it may still be called then.
+        weakref.finalize(self, os.close, self._changed)
 
     def follow(self, guests: Collection[TrackedGuest]) -> None:
         """Watch these; see :class:`news.Source`."""
@@ -67,12 +70,40 @@ class XenstoreWatch:
     def run(self) -> None:
         """Listen; see :class:`news.Source`."""
         while not self._leaving:
-            try:
-                self._listen()
-            except Exception as error:  # noqa: BLE001
-                self._complaint.say(error)
-                self._drop()
+            if not self.round():
                 self._wait([], news.RETRY_S)
+                continue
+            # What comes in this time is the next round's.
+            time.sleep(news.ROUND_S)
+            self._rest()
+        self._drop()
+
+    def round(self) -> bool:
+        """Take what was told by now, and look at those whose turn it is.
+
+        Gives whether that went well. After what went wrong, all is watched
+        anew in the next round.
+        """
+        try:
+            self._watch_all()
+            self._pace.add(self._told())
+            self._look()
+        except Exception as error:  # noqa: BLE001
+            self._failed(error)
+            return False
+        self._complaint.over()
+        return True
+
+    def _rest(self) -> None:
+        """Wait until there is something to do."""
+        try:
+            if not self._events.has_events:
+                self._wait([self._events.fileno()], self._patience_s())
+        except Exception as error:  # noqa: BLE001
+            self._failed(error)
+
+    def _failed(self, error: Exception) -> None:
+        self._complaint.say(error)
         self._drop()
 
     def _drop(self) -> None:
@@ -81,18 +112,6 @@ class XenstoreWatch:
         self._events.close()
         self._reads.close()
         self._watched = set()
-
-    def _listen(self) -> None:
-        """Do rounds until something fails or all ends."""
-        while not self._leaving:
-            self._watch_all()
-            self._pace.add(self._told())
-            self._look()
-            self._complaint.over()
-            # What comes in this time is the next round's.
-            time.sleep(news.ROUND_S)
-            if not self._events.has_events:
-                self._wait([self._events.fileno()], self._patience_s())
 
     def _watch_all(self) -> None:
         wanted = set(self._guests)

@@ -49,11 +49,15 @@ class Machine(RuleBasedStateMachine):
     guests = Bundle("guests")
     clients = Bundle("clients")
 
-    @initialize(gib=st.integers(1, 4), speed=st.sampled_from([20, 100, 500]))
-    def begin(self, gib: int, speed: int) -> None:
+    @initialize(
+        gib=st.integers(1, 4),
+        speed=st.sampled_from([20, 100, 500]),
+        watched=st.booleans(),
+    )
+    def begin(self, gib: int, speed: int, watched: bool) -> None:
         logging.disable(logging.CRITICAL)
         host = SimulatedHost(gib * GIB, 256 * MIB, speed * MIB)
-        self.world = World(host)
+        self.world = World(host, watched)
         self.world.host.clock.wall_offset_s = 1e9
 
     def teardown(self) -> None:
@@ -173,6 +177,10 @@ class Machine(RuleBasedStateMachine):
     @rule(gone=st.booleans())
     def xenstore(self, gone: bool) -> None:
         self.world.store.fault = xenstore_gone() if gone else None
+
+    @rule(deaf=st.booleans())
+    def watch_misses(self, deaf: bool) -> None:
+        self.world.store.deaf = deaf
 
     @rule(seconds=st.sampled_from([-3600.0, -1.0, 3600.0]))
     def clock_set(self, seconds: float) -> None:
