@@ -42,8 +42,8 @@ class Chaos:
 
     def __init__(self, seed: str) -> None:
         self._rng = rng = random.Random(seed)
-        watched = rng.random() < 0.5
-        self.world = World(draw.host(rng), watched, **draw.options(rng))
+        watched, kvm = rng.random() < 0.5, rng.random() < 0.25
+        self.world = World(draw.host(rng), watched, kvm, **draw.options(rng))
         # Since the epoch, so that it may be set back by a day.
         self.world.host.clock.wall_offset_s = 1.7e9
         self.faults: collections.Counter[str] = collections.Counter()
@@ -57,8 +57,10 @@ class Chaos:
         self._rate = rng.choice([0.01, 0.05, 0.1, 0.3])
         self._most_guests = rng.choice([3, 6, 6, 10])
         # Guests that move their own balloons, and those without publisher.
-        self._own_share = rng.choice([0.0, 0.0, 0.3, 1.0])
+        self._own_share = 0.0 if kvm else rng.choice([0.0, 0.0, 0.3, 1.0])
         self._mute_share = rng.choice([0.0, 0.0, 0.0, 0.3, 1.0])
+        # Which Nova made the guests of a KVM host says this.
+        self._deflate = kvm and rng.random() < 0.5
         self._calls_seen = 0
         for _ in range(rng.randint(1, self._most_guests)):
             self.start()
@@ -143,6 +145,7 @@ class Chaos:
         guest.silent = self._rng.random() < self._mute_share
         if self._rng.random() < self._own_share:
             guest.chosen_kib = guest.target_kib
+        guest.deflates = self._deflate
         guest.speaks_every_s = self._rng.choice([0.0, 1.0, 5.0])
         guest.file_kib = self._rng.randint(0, 600) * MIB
         course = draw.course(self._rng, flavor_kib)
@@ -194,6 +197,9 @@ class Chaos:
         return self._for_a_while("lie", lie, None)
 
     def garbage(self) -> bool:
+        if self.world.kvm:
+            # QEMU lets only numbers through.
+            return False
         return self._for_a_while("garbage", self._rng.choice(_GARBAGE), b"")
 
     def calls_fail(self) -> bool:
@@ -248,8 +254,9 @@ class Chaos:
         return True
 
     def rebooting(self) -> bool:
+        """Let a guest reboot by itself; QEMU goes on meanwhile."""
         guest = self._anyone()
-        if guest is None:
+        if guest is None or self.world.kvm:
             return False
         self._say(f"{guest.name} reboots")
         self.world.vanish(guest, self._rng.choice([1.0, 5.0, 30.0]))
@@ -304,19 +311,21 @@ class Chaos:
         self.world.wire.after_steps(steps, lambda: self.world.vanish(guest))
         return True
 
-    def xenstore_fails(self) -> None:
-        store = self.world.store
+    def sensor_fails(self) -> None:
+        world = self.world
+        source = world.balloons if world.kvm else world.store
         faults = [xenstore_gone(), ZeroDivisionError("a bug of the sensor")]
-        store.fault = self._rng.choice(faults)
-        self._say(f"xenstore fails: {store.fault!r}")
+        source.fault = self._rng.choice(faults)
+        self._say(f"the sensor fails: {source.fault!r}")
         self._later(
-            self._rng.choice([1, 5, 30]), lambda: setattr(store, "fault", None)
+            self._rng.choice([1, 5, 30]),
+            lambda: setattr(source, "fault", None),
         )
 
     def watch_misses(self) -> bool:
         """Let writes be told to no watch for a while."""
         store = self.world.store
-        if not self.world.watched or store.deaf:
+        if self.world.kvm or not self.world.watched or store.deaf:
             return False
         self._say("the watch on xenstore misses what is written")
         store.deaf = True
@@ -376,7 +385,7 @@ _KINDS: dict[str, Callable[[Chaos], bool | None]] = {
         Chaos.libvirtd_restarts,
         Chaos.libvirtd_restarts_in_a_pass,
         Chaos.guest_vanishes_in_a_pass,
-        Chaos.xenstore_fails,
+        Chaos.sensor_fails,
         Chaos.watch_misses,
         Chaos.clock_set,
         Chaos.host_slept,

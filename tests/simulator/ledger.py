@@ -90,11 +90,12 @@ class Record:
     it was given more. ``still_s`` is for how long it was away from its target
     and came no nearer (``progress_s``: since when; without most of
     ``unseen_s``, for which nobody had looked at the last look), ``near_s``
-    for how long it was so near to its target that this may
-    be where it rests. ``failures`` counts how often in a row it was given up
-    (last for what it did since ``failed_s``): it may be left alone until
-    ``rests_until_s``; ``retried``: it was asked again. ``troubled_s`` is when
-    anything was last wrong.
+    for how long it was so near to its target that this may be where it
+    rests, ``rigid_s`` for how long it was away from its target and didn't
+    move, be it near or not. ``failures`` counts how often in a row it was
+    given up (last for what it did since ``failed_s``): it may be left alone
+    until ``rests_until_s``; ``retried``: it was asked again. ``troubled_s``
+    is when anything was last wrong.
     """
 
     known_s: float
@@ -118,6 +119,7 @@ class Record:
     still_s: float = 0.0
     unseen_s: float = 0.0
     near_s: float = 0.0
+    rigid_s: float = 0.0
     progress_s: float = -math.inf
     words: MemorySample | None = None
     former: MemorySample | None = None
@@ -183,12 +185,17 @@ class Ledger:
             known.progress_s = self.now_s
         return known
 
-    def hear(self, guest: SimulatedGuest, words: MemorySample) -> None:
-        """Take a new line that was read; the first one has no age."""
+    def hear(
+        self, guest: SimulatedGuest, words: MemorySample, aged: bool = False
+    ) -> None:
+        """Take new words that were read.
+
+        The first ones may be of any time, where they aren't ``aged``.
+        """
         known = self.record(guest)
         now_s = self.now_s
         known.felt_kib = guest.actual_kib
-        if known.words is None:
+        if known.words is None and not aged:
             known.words = words
             return
         believed = math.isfinite(known.words_s)
@@ -345,12 +352,13 @@ class Ledger:
         self, guest: SimulatedGuest, known: Record, now_s: float
     ) -> None:
         gap_kib = self.distance_kib(guest)
+        looked_s = min(now_s - known.seen_s, _LONGEST_LOOK_S)
         # An agent knows of no offset at first, and measures to its target.
         seen_kib = abs(self.final_kib(guest) - guest.actual_kib)
         # Where it rests by its offset it may stir a little.
         near = min(gap_kib, seen_kib) <= MAX_OFFSET_KIB + TOLERANCE_KIB
         if near and gap_kib > TOLERANCE_KIB:
-            known.near_s += min(now_s - known.seen_s, _LONGEST_LOOK_S)
+            known.near_s += looked_s
         # Who was found with less than its target may move its own balloon,
         # and has time until it has said that it doesn't.
         unknown = known.asked_kib is None and math.isinf(known.words_s)
@@ -367,7 +375,11 @@ class Ledger:
                 # Who said that it moves its own balloon, and says so no
                 # more, has to come from where it is.
                 known.best_kib = max(known.best_kib, gap_kib)
-            known.still_s += min(now_s - known.seen_s, _LONGEST_LOOK_S)
+            known.still_s += looked_s
+        if moved or gap_kib <= TOLERANCE_KIB:
+            known.rigid_s = 0.0
+        else:
+            known.rigid_s += looked_s
         if near and known.retried:
             known.failures = 0
         if known.still_s >= self._settings.progress.uncooperative_after_s:

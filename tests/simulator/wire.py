@@ -41,10 +41,11 @@ class Witness(Protocol):
 class Wire:
     """A Hypervisor: that of ``host``, with mishaps between calls."""
 
-    kind = "xen"
-    rebuilds_at_reboot = True
-
-    def __init__(self, host: SimulatedHost, witness: Witness) -> None:
+    def __init__(
+        self, host: SimulatedHost, witness: Witness, kvm: bool = False
+    ) -> None:
+        self.kind = "qemu" if kvm else "xen"
+        self.rebuilds_at_reboot = not kvm
         self._host = host
         self._witness = witness
         self._mishap: Callable[[], None] | None = None

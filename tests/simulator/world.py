@@ -9,18 +9,21 @@ the next; whatever else happens is a method, called between steps or, by
 
 import dataclasses
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 from nova_xen_overcommit.agent import balancer, core, news, reporting
 from nova_xen_overcommit.agent.history import DemandHistory
 from nova_xen_overcommit.agent.protocol import StartRequest
 from nova_xen_overcommit.agent.reservations import Leases, Reservation
-from nova_xen_overcommit.agent.sensors.base import SensorContext
+from nova_xen_overcommit.agent.sensors.balloon_watch import BalloonWatch
+from nova_xen_overcommit.agent.sensors.base import Sensor, SensorContext
 from nova_xen_overcommit.agent.sensors.xenstore import XenstoreSensor
 from nova_xen_overcommit.agent.sensors.xenstore_watch import XenstoreWatch
 from nova_xen_overcommit.agent.settings import Settings
 from nova_xen_overcommit.guest_metadata import GuestMetadata
 from nova_xen_overcommit.policy.predictors import MaxOf
+from tests.simulator.balloon import Heard, HeardSensor, SimulatedBalloons
 from tests.simulator.guest import SimulatedGuest
 from tests.simulator.host import AgentKilled, SimulatedHost
 from tests.simulator.ledger import KEPT_FOR_S, Claim, Ledger
@@ -77,13 +80,15 @@ class World:
     """``options`` are of [xen_overcommit]; by default all goes quickly.
 
     Where xenstore is ``watched`` guests write by themselves, only who wrote
-    is read, and who wrote of a need brings the next pass at once.
+    is read, and who wrote of a need brings the next pass at once. On a
+    ``kvm`` host guests speak through their balloons; watched or not.
     """
 
     def __init__(
         self,
         host: SimulatedHost | None = None,
         watched: bool = False,
+        kvm: bool = False,
         **options: Any,
     ) -> None:
         self.host = host or SimulatedHost()
@@ -91,7 +96,9 @@ class World:
         self.settings = Settings.of(self.conf)
         self.ledger = Ledger(self.host)
         self.judge = Judge(self.ledger)
-        self.wire = Wire(self.host, self.judge)
+        self.wire = Wire(self.host, self.judge, kvm)
+        self.kvm = kvm
+        self.balloons = SimulatedBalloons(self.host)
         self.store = SimulatedXenstore(self.host, self.ledger.hear, watched)
         self.store.before_read = self.wire.step
         self.clients: list[Client] = []
@@ -105,21 +112,9 @@ class World:
         clock = self.host.clock
         self.leases = Leases()
         self.store.forget_reader()
-        context = SensorContext(
-            self.conf, lambda: None, "xen", clock.monotonic_s
-        )
-        # It takes whatever reads as the real connection does.
-        sensor = XenstoreSensor(context, self.store)  # type: ignore[arg-type]
+        sensor = self._on_kvm() if self.kvm else self._on_xen()
         self.balancer = balancer.Balancer(
             self.wire, [sensor], self.leases, clock.monotonic_s
-        )
-        # Called between passes, as by a thread of its own.
-        self._watch = XenstoreWatch(
-            self.store.watch_connection,  # type: ignore[arg-type]
-            lambda: self.settings,
-            self.leases.changed.set,
-            context.wrote,
-            clock.monotonic_s,
         )
         self.agent = core.Agent(
             self.conf,
@@ -130,6 +125,47 @@ class World:
             [self._watch] if self.watched else [],
         )
         self.judge.begin_agent(self.agent)
+
+    def _on_xen(self) -> Sensor:
+        """Make the sensor and the watch of Xen hosts."""
+        monotonic_s = self.host.clock.monotonic_s
+        context = SensorContext(self.conf, lambda: None, "xen", monotonic_s)
+        # Called between passes, as by a thread of its own.
+        self._watch: XenstoreWatch | BalloonWatch = XenstoreWatch(
+            self.store.watch_connection,  # type: ignore[arg-type]
+            lambda: self.settings,
+            self.leases.changed.set,
+            context.wrote,
+            monotonic_s,
+        )
+        # It takes whatever reads as the real connection does.
+        return XenstoreSensor(context, self.store)  # type: ignore[arg-type]
+
+    def _on_kvm(self) -> Sensor:
+        """Make the sensor and the watch of KVM hosts."""
+        monotonic_s = self.host.clock.monotonic_s
+
+        def sensor(
+            connect: Callable[[], SimulatedBalloons], heard: Heard
+        ) -> HeardSensor:
+            context = SensorContext(self.conf, connect, "qemu", monotonic_s)
+            return HeardSensor(context, self.host, heard)
+
+        def connect_in_a_pass() -> SimulatedBalloons:
+            self.wire.step()
+            return self.balloons.connect()
+
+        self._watch = BalloonWatch(
+            # What it reads is no word to the agent's passes.
+            sensor(self.balloons.connect, lambda _guest, _words: None),
+            lambda: self.settings,
+            self.leases.changed.set,
+            monotonic_s,
+        )
+        return sensor(
+            connect_in_a_pass,
+            lambda guest, words: self.ledger.hear(guest, words, aged=True),
+        )
 
     def set_mode(self, mode: str) -> None:
         """Change the option as an operator does; the next pass heeds it."""
@@ -162,7 +198,7 @@ class World:
             slice_s = min(_ROUND_S, seconds - gone_s)
             self.host.run(slice_s)
             gone_s += slice_s
-            self.store.publish()
+            (self.balloons if self.kvm else self.store).publish()
             now_s = self.host.clock.now_s
             if now_s >= self._listens_from_s and not self._watch.round():
                 self._listens_from_s = now_s + news.RETRY_S
@@ -196,7 +232,8 @@ class World:
     @property
     def disturbed(self) -> bool:
         """Whether hypervisor or sensor are out of order."""
-        return self.host.unreachable or self.store.fault is not None
+        unread = self.store.fault or self.balloons.fault
+        return self.host.unreachable or unread is not None
 
     # The agent and the clients of its socket.
 
@@ -282,7 +319,12 @@ class World:
         if client.incoming:
             if self.host.has_room(_INCOMING_KIB):
                 self._list(client, _INCOMING_KIB)
-        elif self.host.free_kib >= client.reservation.claim_kib:
+        elif self.host.free_kib < client.reservation.claim_kib:
+            return
+        elif self.kvm:
+            # QEMU is listed before it has any memory.
+            self._list(client, client.reservation.granted_kib or 0)
+        else:
             client.built_at_s = self.host.clock.now_s + client.build_s
             self._count_building()
 

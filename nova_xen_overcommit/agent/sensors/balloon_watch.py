@@ -60,16 +60,20 @@ class BalloonWatch:
         rest_s = news.LOOK_EVERY_S
         while not self._leaving.wait(rest_s):
             began_s = self._monotonic_s()
-            try:
-                self.look()
-                self._complaint.over()
-                rest_s = news.LOOK_EVERY_S
-            except Exception as error:  # noqa: BLE001
-                self._complaint.say(error)
-                rest_s = news.RETRY_S
+            rest_s = news.LOOK_EVERY_S if self.round() else news.RETRY_S
             took_s = self._monotonic_s() - began_s
             rest_s = max(rest_s, took_s / _LOOKING_SHARE - took_s)
         self._sensor.close()
+
+    def round(self) -> bool:
+        """Look once; give whether that went well."""
+        try:
+            self.look()
+        except Exception as error:  # noqa: BLE001
+            self._complaint.say(error)
+            return False
+        self._complaint.over()
+        return True
 
     def look(self) -> None:
         """Look at all guests once, and wake if one that spoke is in need."""

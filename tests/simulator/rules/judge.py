@@ -99,8 +99,9 @@ class Judge:
             # That was decided when its time was over, maybe long ago.
             known.gave_up_s = known.progress_s + lost_s
             ledger.give_up(known)
-        elif stays and known.unseen_s >= lost_s - 1.0:
-            # Nobody looked meanwhile: maybe it was given up, maybe not.
+        elif stays and max(known.unseen_s, known.rigid_s) >= lost_s - 1.0:
+            # Nobody looked meanwhile, or it was so near that this might be
+            # where it rests: maybe it was given up, maybe not.
             ledger.give_up(known)
         elif call.moves and math.isfinite(known.gave_up_s):
             # Tried again: it has new patience.

@@ -53,11 +53,12 @@ class Machine(RuleBasedStateMachine):
         gib=st.integers(1, 4),
         speed=st.sampled_from([20, 100, 500]),
         watched=st.booleans(),
+        kvm=st.sampled_from([False, False, True]),
     )
-    def begin(self, gib: int, speed: int, watched: bool) -> None:
+    def begin(self, gib: int, speed: int, watched: bool, kvm: bool) -> None:
         logging.disable(logging.CRITICAL)
         host = SimulatedHost(gib * GIB, 256 * MIB, speed * MIB)
-        self.world = World(host, watched)
+        self.world = World(host, watched, kvm)
         self.world.host.clock.wall_offset_s = 1e9
 
     def teardown(self) -> None:
@@ -142,6 +143,8 @@ class Machine(RuleBasedStateMachine):
         self, guest: SimulatedGuest | None, back_after_s: float
     ) -> None:
         if guest:
+            # Under QEMU guests reboot without being gone.
+            back_after_s = 0.0 if self.world.kvm else back_after_s
             self.world.vanish(guest, back_after_s)
 
     @rule(target=guests, flavor_mib=st.integers(128, 512))
@@ -175,8 +178,15 @@ class Machine(RuleBasedStateMachine):
         self.world.wire.after_steps(steps, go)
 
     @rule(gone=st.booleans())
-    def xenstore(self, gone: bool) -> None:
-        self.world.store.fault = xenstore_gone() if gone else None
+    def figures(self, gone: bool) -> None:
+        fault = xenstore_gone() if gone else None
+        self.world.store.fault = self.world.balloons.fault = fault
+
+    @rule(guest=guests, on=st.booleans())
+    def deflates(self, guest: SimulatedGuest | None, on: bool) -> None:
+        # A running guest's balloon doesn't change its ways.
+        if guest and self.world.kvm and not guest.said:
+            guest.deflates = on
 
     @rule(deaf=st.booleans())
     def watch_misses(self, deaf: bool) -> None:
