@@ -147,7 +147,7 @@ class TestRecorded(unittest.TestCase):
         self.assertLess(set(operations.FEW), set(operations.ALL))
 
     def test_kinds_that_were_tried_whole_stay_so(self) -> None:
-        for kind in ("pv", "pvh", "hvm"):
+        for kind in ("pv", "pvh", "hvm", "debian"):
             tried = self.recorded["results"][kind]
             self.assertEqual(self.rows_of(kind), set(tried), kind)
 
