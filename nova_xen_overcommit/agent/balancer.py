@@ -320,9 +320,10 @@ class Balancer:
                 domain.name,
                 actual_kib - had_kib,
             )
-            if settings.moves and not guest.hands_off:
-                self._set(guest, actual_kib, "took it back unasked")
-            guest.target_kib = actual_kib
+            may_be_told = settings.moves and not guest.hands_off
+            reason = "took it back unasked"
+            if not (may_be_told and self._set(guest, actual_kib, reason)):
+                guest.keep_untold(actual_kib)
             guest.was_given(had_kib, settings.cool_down_s)
 
     def _give_up_on_uncooperative(self) -> None:
@@ -443,7 +444,7 @@ class Balancer:
         )
         guest.was_answered(refused=False)
         guest.last_move = Move(guest.now_s, guest.target_kib, reason)
-        guest.target_kib = target_kib
+        guest.target_kib, guest.asked_for_kib = target_kib, None
         guest.reason = reason
         self.moves += 1
         return True

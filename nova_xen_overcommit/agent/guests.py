@@ -113,6 +113,9 @@ class TrackedGuest:
     it from more; ``status_s`` is since when its progress has its status,
     ``spoke_s`` since when it speaks.
     ``took_back``: its balloon has deflated unasked since the last pass.
+    ``asked_for_kib`` is what it was asked for where that differs from
+    ``target_kib``, since nobody may tell it to keep what it took back; else
+    None.
     ``heard`` says that a sensor found words of it, believed or not;
     ``probe`` is what is seen of one that never said any, from outside.
     ``refusals`` are the calls for it that the hypervisor refused of late.
@@ -136,6 +139,7 @@ class TrackedGuest:
     restart_kib: int = 0
     restart_due: bool = True
     took_back: bool = False
+    asked_for_kib: int | None = None
     spoke_s: float = math.inf
     speaks: bool = False
     starved: bool = False
@@ -239,6 +243,7 @@ class TrackedGuest:
         if domain.metadata != self.domain.metadata:
             self._take_floor(_floor_kib(domain, settings.floor_rule))
         self._heed(domain)
+        self._give_up_what_it_yields(domain)
         self.took_back = self._has_taken(domain)
         self.domain = domain
         if sample is not None:
@@ -272,7 +277,25 @@ class TrackedGuest:
             self.target_kib,
         )
         self.target_kib = domain.asked_kib
+        self.asked_for_kib = None
         self.reason = "asked for by somebody else"
+
+    def keep_untold(self, kib: int) -> None:
+        """Take for its target what it has without having been asked."""
+        if self.asked_for_kib is None:
+            self.asked_for_kib = self.target_kib
+        self.target_kib = kib
+
+    def _give_up_what_it_yields(self, domain: Domain) -> None:
+        """Let it go back to where it was asked to be.
+
+        Its balloon may still be on its way there, or be again after a
+        reboot: what it yields then is nobody's to wait for.
+        """
+        if self.asked_for_kib is None:
+            return
+        kept_kib = min(self.target_kib, domain.actual_kib)
+        self.target_kib = max(self.asked_for_kib, kept_kib)
 
     def _has_taken(self, domain: Domain) -> bool:
         """Tell whether it took memory that nobody gave it."""

@@ -254,11 +254,13 @@ class Chaos:
         return True
 
     def rebooting(self) -> bool:
-        """Let a guest reboot by itself; QEMU goes on meanwhile."""
         guest = self._anyone()
-        if guest is None or self.world.kvm:
+        if guest is None:
             return False
         self._say(f"{guest.name} reboots")
+        if self.world.kvm:
+            self.world.reboot_in_qemu(guest)
+            return True
         self.world.vanish(guest, self._rng.choice([1.0, 5.0, 30.0]))
         return True
 

@@ -183,7 +183,8 @@ class SimulatedHost:
         del domains
         self._require_reachable()
         kept_kib = self.kept_kib + self.building_kib
-        return HostMemory(self.physical_kib, self.free_kib, kept_kib)
+        free_kib = max(0, self.free_kib)
+        return HostMemory(self.physical_kib, free_kib, kept_kib)
 
     def disk_counters(
         self, domains: Sequence[Domain]

@@ -395,6 +395,16 @@ class World:
         back_s = now_s + back_after_s if back_after_s else float("inf")
         self.ledger.leave(guest, back_s)
 
+    def reboot_in_qemu(self, guest: SimulatedGuest) -> None:
+        """Let a guest begin anew in the same QEMU.
+
+        Its balloon is empty until its driver is there again, so that it has
+        its whole flavor for a moment, whatever others have.
+        """
+        guest.actual_kib = guest.flavor_kib
+        guest.anon_kib = guest.swapped_kib = guest.cache_kib = 0
+        self.ledger.rob()
+
     def _come_back(self) -> None:
         now_s = self.host.clock.now_s
         for away in self.ledger.away:

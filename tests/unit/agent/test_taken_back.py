@@ -72,6 +72,24 @@ class TakenBackTest(unittest.TestCase):
         self.assertEqual(300 * MIB, guest.target_kib)
         self.assertEqual(300 * MIB + TOOK_KIB, self.tracked(guest).target_kib)
 
+    def test_one_that_yields_it_again_is_not_waited_for(self) -> None:
+        for mode, busy in (("observe", ""), ("balance", "migrating")):
+            with self.subTest(mode=mode, busy=busy):
+                self.world = Harness(mode=mode)
+                guest = self.guest()
+                guest.busy = busy
+                before_kib = self.expected_free_kib()
+                self.take(guest)
+                # When its balloon goes back to where it was asked to be, as
+                # it does after a reboot
+                self.world.run(60)
+                self.assertEqual(300 * MIB, guest.actual_kib)
+                # Then it has its former target, and nothing is set aside
+                tracked = self.tracked(guest)
+                self.assertEqual(300 * MIB, tracked.target_kib)
+                self.assertTrue(tracked.progress.cooperates)
+                self.assertEqual(before_kib, self.expected_free_kib())
+
     def test_who_can_not_deflate_took_nothing(self) -> None:
         guest = self.guest(deflates=False)
         self.take(guest)
