@@ -186,26 +186,29 @@ class Ledger:
         return known
 
     def hear(
-        self, guest: SimulatedGuest, words: MemorySample, aged: bool = False
+        self,
+        guest: SimulatedGuest,
+        words: MemorySample,
+        said_s: float,
+        aged: bool = False,
     ) -> None:
-        """Take new words that were read.
+        """Take new words that were read, as of ``said_s``.
 
         The first ones may be of any time, where they aren't ``aged``.
         """
         known = self.record(guest)
-        now_s = self.now_s
         known.felt_kib = guest.actual_kib
         if known.words is None and not aged:
             known.words = words
             return
         believed = math.isfinite(known.words_s)
         known.former = known.words if believed else None
-        elapsed_s = now_s - known.words_s if believed else 0.0
-        known.words, known.words_s = words, now_s
+        elapsed_s = said_s - known.words_s if believed else 0.0
+        known.words, known.words_s = words, said_s
         if known.moves_itself and not self.distance_kib(guest):
             # Whatever it looked like before it said so.
             known.best_kib, known.still_s = 0, 0.0
-            known.progress_s = now_s
+            known.progress_s = self.now_s
         # Who has room for all it has in swap is on its way back.
         recovers = words.swap_used_kib and (
             self._firm_kib(words) <= guest.actual_kib

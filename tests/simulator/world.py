@@ -164,7 +164,9 @@ class World:
         )
         return sensor(
             connect_in_a_pass,
-            lambda guest, words: self.ledger.hear(guest, words, aged=True),
+            lambda guest, words: self.ledger.hear(
+                guest, words, words.time_s, aged=True
+            ),
         )
 
     def set_mode(self, mode: str) -> None:

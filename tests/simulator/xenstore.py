@@ -7,7 +7,7 @@ words and the balancer, as on a real host.
 
 import functools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 
 from nova_xen_overcommit.agent.sensors.xenstore import LINE, data_path
 from nova_xen_overcommit.agent.xenstore import XenstoreError
@@ -22,8 +22,9 @@ _LINE = (
 )
 _MOST_KIB = 1 << 40
 
-# Called with each new line that was read and can be true.
-Heard = Callable[[SimulatedGuest, MemorySample], None]
+# Called with each new line that was read and can be true, and when it was
+# seen to be written.
+Heard = Callable[[SimulatedGuest, MemorySample, float], None]
 
 
 class SimulatedXenstore:
@@ -45,6 +46,8 @@ class SimulatedXenstore:
         self._wrote: dict[int, tuple[MemorySample, int, bytes]] = {}
         self._found: dict[int, bytes] = {}
         self._read: dict[int, bytes] = {}
+        # When the watch was told of what wasn't read since then.
+        self._told_s: dict[int, float] = {}
         self.fault: Exception | None = None
         self.deaf = False
         self.before_read: Callable[[], None] = lambda: None
@@ -63,6 +66,7 @@ class SimulatedXenstore:
         """Let another agent read: what it finds first is new to it."""
         self._read.clear()
         self._watches.clear()
+        self._told_s.clear()
 
     def watch_connection(self) -> "WatchConnection":
         """Give one more connection, for the agent's watch."""
@@ -80,6 +84,15 @@ class SimulatedXenstore:
             if not self.deaf:
                 for watch in self._watches:
                     watch.tell(data_path(guest.domain_id, LINE))
+
+    def told(self, tokens: Set[str]) -> None:
+        """Take note that a watch was told of these guests."""
+        now_s = self._host.clock.now_s
+        self._told_s.update({int(token): now_s for token in tokens})
+
+    def untold(self) -> None:
+        """Take note that what a watch was told is lost with it."""
+        self._told_s.clear()
 
     def require_daemon(self) -> None:
         """Raise what is wrong with the daemon, if anything is."""
@@ -100,6 +113,8 @@ class SimulatedXenstore:
             return None
         if not self._watched:
             self._write(guest)
+        now_s = self._host.clock.now_s
+        seen_s = self._told_s.pop(guest.domain_id, now_s)
         value = self._now(guest)
         if value is None or guest.garbage:
             return value
@@ -107,7 +122,7 @@ class SimulatedXenstore:
         if self._read.get(guest.domain_id) != line:
             self._read[guest.domain_id] = line
             if can_be_true(sample, guest.flavor_kib):
-                self._heard(guest, sample)
+                self._heard(guest, sample, seen_s)
         return value
 
     def _write(self, guest: SimulatedGuest) -> None:
@@ -156,6 +171,7 @@ class WatchConnection:
         """Give the tokens of what was written since the last call."""
         self._store.require_daemon()
         events, self._events = self._events, set()
+        self._store.told(events)
         return events
 
     def read_many(self, paths: Sequence[str]) -> dict[str, bytes | None]:
@@ -167,6 +183,7 @@ class WatchConnection:
         """End; watches go with it."""
         self._tokens.clear()
         self._events.clear()
+        self._store.untold()
 
 
 @functools.lru_cache

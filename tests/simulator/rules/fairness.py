@@ -108,6 +108,9 @@ def _claims(
         return guest.flavor_kib, guest.flavor_kib, guest.flavor_kib
     most_kib = int(guest.flavor_kib * _MOST_OUTSIDE_SHARE)
     outside_kib = max(0, known.felt_kib - words.mem_total_kib)
+    if guest.deflates:
+        # Its words were of another moment than its size, maybe.
+        outside_kib = 0
     used_kib = words.ram_used_kib + words.swap_used_kib
     used_kib = min(guest.flavor_kib, used_kib + min(most_kib, outside_kib))
     if known.chosen_kib is not None:
@@ -125,4 +128,7 @@ def _shares(ledger: Ledger, guest: SimulatedGuest) -> bool:
     refuses = guest.fails_calls or guest.hangs_calls or guest.slow_calls_s
     follows = known.still_s <= 1.0 and ledger.now_s >= known.rests_until_s
     believed = ledger.fresh(guest) and not guest.offset_kib
+    # How much of what is outside MemTotal counts as used isn't known of one
+    # whose balloon moves and may deflate by itself.
+    believed = believed and not guest.deflates
     return bool(believed and follows and not (frozen or refuses))

@@ -98,7 +98,7 @@ class WordsTest(unittest.TestCase):
             swap_free_kib=GIB - 64 * MIB,
             swap_in_kib=swap_in_kib,
         )
-        self.ledger.hear(self.guest, words)
+        self.ledger.hear(self.guest, words, self.ledger.now_s)
 
     def swaps_in(self, used_kib: int) -> None:
         for second in range(4):
