@@ -94,8 +94,9 @@ class Record:
     rests, ``rigid_s`` for how long it was away from its target and didn't
     move, be it near or not. ``failures`` counts how often in a row it was
     given up (last for what it did since ``failed_s``): it may be left alone
-    until ``rests_until_s``; ``retried``: it was asked again. ``troubled_s``
-    is when anything was last wrong.
+    until ``rests_until_s``; ``retried``: it was asked again. ``may_keep``:
+    what it has above its target may be taken for its own until it is asked
+    for less. ``troubled_s`` is when anything was last wrong.
     """
 
     known_s: float
@@ -114,6 +115,7 @@ class Record:
     failures: int = 0
     failed_s: float = -math.inf
     retried: bool = False
+    may_keep: bool = False
     rests_until_s: float = -math.inf
     troubled_s: float = -math.inf
     still_s: float = 0.0
@@ -309,7 +311,7 @@ class Ledger:
         """
         if known.asked_from is None:
             known.asked_from = self._rests_kib(guest), known.best_kib
-        known.asked_kib = asked_kib
+        known.asked_kib, known.may_keep = asked_kib, False
         self._measure_anew(guest, known)
 
     def _measure_anew(self, guest: SimulatedGuest, known: Record) -> None:
@@ -337,7 +339,11 @@ class Ledger:
     def _look_at(
         self, guest: SimulatedGuest, known: Record, now_s: float
     ) -> None:
-        if guest.actual_kib < known.actual_kib - _JITTER_KIB:
+        least_kib = _JITTER_KIB
+        if self.final_kib(guest) >= known.actual_kib:
+            # Nobody asked for that: it rests elsewhere now.
+            least_kib = TOLERANCE_KIB
+        if guest.actual_kib < known.actual_kib - least_kib:
             known.shrank_s, known.shrank_after_s = now_s, known.seen_s
         if known.asked_from is not None:
             # What moved before it could feel the call counts, too.
@@ -370,7 +376,7 @@ class Ledger:
         if moved:
             # Whoever asked for it, it follows.
             known.gave_up_s = -math.inf
-        if near or chose or moved:
+        if near or chose or moved or known.may_keep:
             known.best_kib, known.still_s = gap_kib, 0.0
             known.progress_s = now_s
         else:
@@ -403,8 +409,16 @@ class Ledger:
 
         An agent may take that for the end of its back-off.
         """
-        self.rob()
         self.excuse(guest)
+        self._begin_patience(guest)
+
+    def took_back(self, guest: SimulatedGuest) -> None:
+        """Take note that it has its whole flavor, which no agent gave it."""
+        self._begin_patience(guest)
+        self.record(guest).may_keep = guest.deflates
+
+    def _begin_patience(self, guest: SimulatedGuest) -> None:
+        self.rob()
         known = self.records.get(guest.domain_id)
         if known is not None:
             known.still_s, known.progress_s = 0.0, self.now_s

@@ -31,6 +31,9 @@ class Witness(Protocol):
     ) -> None:
         """See a call that was taken; not ``sure``: no answer came."""
 
+    def refused(self, guest: SimulatedGuest) -> None:
+        """See a call that was refused."""
+
     def died(self, guest: SimulatedGuest) -> None:
         """See it vanish in the midst of the call."""
 
@@ -93,8 +96,9 @@ class Wire:
             sure = False
             raise
         except exception.HypervisorError:
-            if guest is not None and domain.uuid not in self._host.guests:
-                self._witness.died(guest)
+            if guest is not None:
+                gone = domain.uuid not in self._host.guests
+                (self._witness.died if gone else self._witness.refused)(guest)
             guest = None
             raise
         finally:

@@ -405,7 +405,7 @@ class World:
         """
         guest.actual_kib = guest.flavor_kib
         guest.anon_kib = guest.swapped_kib = guest.cache_kib = 0
-        self.ledger.rob()
+        self.ledger.took_back(guest)
 
     def _come_back(self) -> None:
         now_s = self.host.clock.now_s

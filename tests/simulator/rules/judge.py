@@ -96,8 +96,9 @@ class Judge:
         lost_s = call.settings.progress.uncooperative_after_s
         stays = abs(target_kib - guest.actual_kib) <= _SETTLED_KIB
         if stays and known.still_s >= lost_s - 1.0:
-            # That was decided when its time was over, maybe long ago.
-            known.gave_up_s = known.progress_s + lost_s
+            if math.isinf(known.gave_up_s):
+                # That was decided when its time was over, maybe long ago.
+                known.gave_up_s = known.progress_s + lost_s
             ledger.give_up(known)
         elif stays and max(known.unseen_s, known.rigid_s) >= lost_s - 1.0:
             # Nobody looked meanwhile, or it was so near that this might be
@@ -108,6 +109,10 @@ class Judge:
             known.gave_up_s, known.still_s = -math.inf, 0.0
         check = calls.rule_2_granted_out_of_measured_free
         self._note(check.__name__, check(call))
+
+    def refused(self, guest: SimulatedGuest) -> None:
+        # It is left alone for a while, whoever it was that refused.
+        self._ledger.record(guest).troubled_s = self._ledger.now_s
 
     def died(self, guest: SimulatedGuest) -> None:
         self._ledger.leave(guest, math.inf)
