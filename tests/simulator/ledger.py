@@ -96,7 +96,7 @@ class Record:
     given up (last for what it did since ``failed_s``): it may be left alone
     until ``rests_until_s``; ``retried``: it was asked again. ``may_keep``:
     what it has above its target may be taken for its own until it is asked
-    for less. ``troubled_s`` is when anything was last wrong.
+    for a size. ``troubled_s`` is when anything was last wrong.
     """
 
     known_s: float

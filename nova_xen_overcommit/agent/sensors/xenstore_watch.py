@@ -52,7 +52,7 @@ class XenstoreWatch:
         )
         self._leaving = False
         self._changed = os.eventfd(0, os.EFD_NONBLOCK)
-        # Not earlier: who closes it may still be called then.
+        # Not when run() ends: follow() and close() may come later.
         weakref.finalize(self, os.close, self._changed)
 
     def follow(self, guests: Collection[TrackedGuest]) -> None:
