@@ -38,7 +38,7 @@ def table(title: str, figures: Mapping[str, Figures]) -> None:
     for name, found in figures.items():
         cells = [f"{figure:,.0f}" for figure in found.result().values()]
         shown.add_row(name, *cells, style="bold" if name == OURS else "")
-    Console(width=79).print(shown)
+    Console(width=100).print(shown)
 
 
 def draw(runs: Runs, path: Path) -> None:
