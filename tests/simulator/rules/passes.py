@@ -150,7 +150,18 @@ def _left_over_kib(done: Pass) -> int:
         for guest in done.ledger.guests
         if guest.fails_calls or guest.hangs_calls
     )
-    return left_kib - refused_kib - _LEAST_GRANT_KIB - count * small_kib
+    left_kib -= refused_kib + _in_build_kib(done)
+    return left_kib - _LEAST_GRANT_KIB - count * small_kib
+
+
+def _in_build_kib(done: Pass) -> int:
+    """Give the overheads of starts that are listed and still in build.
+
+    Nobody knows whether they have taken it yet.
+    """
+    running = done.ledger.host.guests
+    listed = [one for one in done.ledger.claims if one.uuid in running]
+    return done.ledger.host.guest_overhead_kib * len(listed)
 
 
 def _healthy(done: Pass) -> list[SimulatedGuest]:
@@ -258,10 +269,8 @@ def rule_7_nothing_is_held_for_the_dead(done: Pass) -> str:
         return ""
     ledger = done.ledger
     left_kib = done.spendable_kib - ledger.withheld_kib()
-    # Its own overhead, and that of those who are listed and still in build:
-    # nobody knows whether they have taken it yet.
-    listed = [one for one in ledger.claims if one.uuid in ledger.host.guests]
-    left_kib -= ledger.host.guest_overhead_kib * (1 + len(listed))
+    # Its own overhead, too.
+    left_kib -= ledger.host.guest_overhead_kib + _in_build_kib(done)
     for claim in ledger.claims:
         if claim.reservation.answered.is_set():
             continue
