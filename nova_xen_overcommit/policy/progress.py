@@ -48,7 +48,8 @@ class Progress:
     its smallest distance so far, ``offset_kib`` the learnt distance at
     which it rests (actual − target), ``failures`` how often in a row it
     became uncooperative, ``retry_at_s`` when it may be tried again,
-    ``asked_s`` when its target was set.
+    ``asked_s`` when its target was set. It has had ``stood_kib``, give or
+    take the tolerance, since ``stood_s``.
     """
 
     target_kib: int
@@ -60,6 +61,8 @@ class Progress:
     failures: int = 0
     retry_at_s: float = 0.0
     asked_s: float = -math.inf
+    stood_kib: int = 0
+    stood_s: float = -math.inf
 
     @property
     def expected_kib(self) -> int:
@@ -88,7 +91,14 @@ class Progress:
 def start(target_kib: int, actual_kib: int, now_s: float) -> Progress:
     """Begin to watch a guest that was just found."""
     gap_kib = abs(actual_kib - target_kib)
-    return Progress(target_kib, actual_kib, now_s, gap_kib)
+    return Progress(
+        target_kib,
+        actual_kib,
+        now_s,
+        gap_kib,
+        stood_kib=actual_kib,
+        stood_s=now_s,
+    )
 
 
 def advance(
@@ -106,6 +116,10 @@ def advance(
     """
     if target_kib != before.target_kib:
         before = _retargeted(before, target_kib, actual_kib, now_s)
+    if abs(actual_kib - before.stood_kib) > settings.tolerance_kib:
+        before = dataclasses.replace(
+            before, stood_kib=actual_kib, stood_s=now_s
+        )
     gap_kib = abs(actual_kib - before.expected_kib)
     if may_rest_below and actual_kib < before.expected_kib:
         gap_kib = 0
@@ -184,8 +198,9 @@ def _waiting(
         return dataclasses.replace(before, actual_kib=actual_kib)
     waited_s = now_s - before.progress_s
     near = abs(actual_kib - before.target_kib) <= settings.max_offset_kib
-    # How it stood to another target says nothing of where it rests.
-    rested_s = min(waited_s, now_s - before.asked_s)
+    # How it stood to another target says nothing of where it rests, nor does
+    # where it is on its way back from farther off.
+    rested_s = min(waited_s, now_s - before.asked_s, now_s - before.stood_s)
     if near and rested_s >= settings.calibrate_after_s:
         calibrated = dataclasses.replace(
             before, offset_kib=actual_kib - before.target_kib

@@ -526,6 +526,12 @@ class Ledger:
         )
         return away_kib + self.host.building_kib
 
+    def saw_nothing(self) -> None:
+        """Take note that the pass which looked just now has failed."""
+        for one in self.away:
+            if one.noticed_s == self.now_s:
+                one.noticed_s = math.inf
+
     def rob(self) -> None:
         """Take note that somebody took memory without asking."""
         for promised in (*self.claims, *self.away):

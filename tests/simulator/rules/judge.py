@@ -172,6 +172,8 @@ class Judge:
             text = check(done)
             if text:
                 self._note(check.__name__, text)
+        if done.complaint:
+            self._ledger.saw_nothing()
         if not self._settings.moves:
             # Who only observes says yes to all.
             self._ledger.rob()

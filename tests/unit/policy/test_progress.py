@@ -110,6 +110,21 @@ class ProgressTest(unittest.TestCase):
         self.assertEqual(0, self.state.offset_kib)
         self.assertIs(Status.MOVING, self.state.status)
 
+    def test_who_comes_by_on_its_way_back_has_no_offset(self) -> None:
+        # Given one that is asked for a little more, and that first yields a
+        # lot: somebody else had asked it, and our call takes its time
+        self.see(505, 500, 0)
+        self.see(505, 480, 1)
+        self.see(505, 460, 1)
+        # When it comes by where it was, then it doesn't rest there
+        self.see(505, 500, 0.4)
+        self.assertEqual(0, self.state.offset_kib)
+        self.see(505, 500, 1)
+        self.assertEqual(0, self.state.offset_kib)
+        # When it stays there, then it does
+        self.see(505, 500, 1)
+        self.assertEqual(-5 * MIB, self.state.offset_kib)
+
     def test_a_target_that_comes_near_is_no_offset(self) -> None:
         # It stalled for a while, and then its target came to where it is
         self.see(300, 500, 0)
