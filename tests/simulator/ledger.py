@@ -16,6 +16,7 @@ from nova_xen_overcommit.policy.progress import ProgressSettings
 from nova_xen_overcommit.policy.sample import MemorySample
 from tests.simulator.guest import SimulatedGuest
 from tests.simulator.host import SimulatedHost
+from tests.simulator.memory import KERNEL_KIB
 
 TOLERANCE_KIB = ProgressSettings().tolerance_kib
 MAX_OFFSET_KIB = ProgressSettings().max_offset_kib
@@ -136,10 +137,14 @@ class Record:
 
     @property
     def chosen_kib(self) -> int | None:
-        """What it chose by its last words, None if it said nothing of that."""
+        """What it chose by its last words, None if it said nothing of that.
+
+        They may be older than what it had when they were read.
+        """
         if self.words is None or self.words.self_more_kib is None:
             return None
-        return max(0, self.felt_kib + self.words.self_more_kib)
+        had_kib = min(self.felt_kib, self.words.mem_total_kib + KERNEL_KIB)
+        return max(0, had_kib + self.words.self_more_kib)
 
 
 class Ledger:
