@@ -432,7 +432,7 @@ class Balancer:
             if not isinstance(error, Unanswered):
                 return False
             # It may get there yet: what it could take is nobody else's.
-            guest.target_kib = max(guest.target_kib, target_kib)
+            guest.was_asked(max(guest.target_kib, target_kib))
             return target_kib > guest.domain.actual_kib
         LOG.debug(
             "Guest %s: target %d -> %d KiB, has %d KiB: %s",
@@ -444,7 +444,7 @@ class Balancer:
         )
         guest.was_answered(refused=False)
         guest.last_move = Move(guest.now_s, guest.target_kib, reason)
-        guest.target_kib, guest.asked_for_kib = target_kib, None
+        guest.was_asked(target_kib)
         guest.reason = reason
         self.moves += 1
         return True

@@ -276,9 +276,12 @@ class TrackedGuest:
             domain.asked_kib,
             self.target_kib,
         )
-        self.target_kib = domain.asked_kib
-        self.asked_for_kib = None
+        self.was_asked(domain.asked_kib)
         self.reason = "asked for by somebody else"
+
+    def was_asked(self, target_kib: int) -> None:
+        """Take what it was asked for, or may have been, for its target."""
+        self.target_kib, self.asked_for_kib = target_kib, None
 
     def keep_untold(self, kib: int) -> None:
         """Take for its target what it has without having been asked."""

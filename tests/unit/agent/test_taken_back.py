@@ -90,6 +90,21 @@ class TakenBackTest(unittest.TestCase):
                 self.assertTrue(tracked.progress.cooperates)
                 self.assertEqual(before_kib, self.expected_free_kib())
 
+    def test_a_call_that_hangs_is_waited_for_all_the_same(self) -> None:
+        # Given one that may keep what it took without being told so
+        guest = self.guest()
+        guest.busy = "migrating"
+        self.take(guest)
+        guest.busy = ""
+        # When it is to get more, and nobody knows whether it will
+        guest.hangs_calls = True
+        tracked, had_kib = self.tracked(guest), guest.actual_kib
+        self.world.balancer._set(tracked, had_kib + TOOK_KIB, "a test")
+        # Then that is nobody else's, in the next passes too
+        guest.stuck = True
+        self.world.agent.tick()
+        self.assertEqual(had_kib + TOOK_KIB, tracked.target_kib)
+
     def test_who_can_not_deflate_took_nothing(self) -> None:
         guest = self.guest(deflates=False)
         self.take(guest)
