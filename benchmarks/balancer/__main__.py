@@ -133,9 +133,10 @@ def main() -> int:
         found = [figures_of(drawn) for drawn in draws]
         for seed, figures in enumerate(found, options.seed):
             unlucky += behind(f"{name} of seed {seed}", figures)
-        by_scenario.append(summed(found))
-        show.table(name, by_scenario[-1])
-        faults += behind(name, by_scenario[-1])
+        together = summed(found)
+        by_scenario.append(together)
+        show.table(name, together)
+        faults += behind(name, together)
     sums = summed(by_scenario)
     show.table("all scenarios", sums)
     lost = behind("all scenarios", sums, ahead=True)

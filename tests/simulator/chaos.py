@@ -314,8 +314,7 @@ class Chaos:
         return True
 
     def sensor_fails(self) -> None:
-        world = self.world
-        source = world.balloons if world.kvm else world.store
+        source = self.world.source
         faults = [xenstore_gone(), ZeroDivisionError("a bug of the sensor")]
         source.fault = self._rng.choice(faults)
         self._say(f"the sensor fails: {source.fault!r}")

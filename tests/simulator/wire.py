@@ -96,9 +96,10 @@ class Wire:
             sure = False
             raise
         except exception.HypervisorError:
-            if guest is not None:
-                gone = domain.uuid not in self._host.guests
-                (self._witness.died if gone else self._witness.refused)(guest)
+            if guest is not None and domain.uuid in self._host.guests:
+                self._witness.refused(guest)
+            elif guest is not None:
+                self._witness.died(guest)
             guest = None
             raise
         finally:

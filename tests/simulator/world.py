@@ -200,7 +200,7 @@ class World:
             slice_s = min(_ROUND_S, seconds - gone_s)
             self.host.run(slice_s)
             gone_s += slice_s
-            (self.balloons if self.kvm else self.store).publish()
+            self.source.publish()
             now_s = self.host.clock.now_s
             if now_s >= self._listens_from_s and not self._watch.round():
                 self._listens_from_s = now_s + news.RETRY_S
@@ -232,10 +232,14 @@ class World:
         return delay_s
 
     @property
+    def source(self) -> SimulatedXenstore | SimulatedBalloons:
+        """Where this host's sensor reads what guests say."""
+        return self.balloons if self.kvm else self.store
+
+    @property
     def disturbed(self) -> bool:
         """Whether hypervisor or sensor are out of order."""
-        unread = self.store.fault or self.balloons.fault
-        return self.host.unreachable or unread is not None
+        return self.host.unreachable or self.source.fault is not None
 
     # The agent and the clients of its socket.
 

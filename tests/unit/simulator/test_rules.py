@@ -179,8 +179,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(gone=st.booleans())
     def figures(self, gone: bool) -> None:
-        fault = xenstore_gone() if gone else None
-        self.world.store.fault = self.world.balloons.fault = fault
+        self.world.source.fault = xenstore_gone() if gone else None
 
     @rule(guest=guests, on=st.booleans())
     def deflates(self, guest: SimulatedGuest | None, on: bool) -> None:
