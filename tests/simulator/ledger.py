@@ -84,8 +84,9 @@ class Record:
     such words in a row, without those of who is on its way back.
     ``asked_kib`` is the last target it was asked for, None when this agent
     asked for none; ``asked_from`` is, until the next look, where it was to
-    rest before that, and how near it had come; ``told_kib`` is what the
-    hypervisor tells of it, whoever asked. ``felt_kib`` is what it had when it
+    rest before that (``rested_kib``, as of the last look), and how near it
+    had come; ``told_kib`` is what the hypervisor tells of it, whoever asked.
+    ``felt_kib`` is what it had when it
     last spoke, ``shrank_s`` when it was seen with less than before, which it
     last had at ``shrank_after_s``, and ``given_from_kib`` what it had before
     it was given more. ``still_s`` is for how long it was away from its target
@@ -106,6 +107,7 @@ class Record:
     best_kib: int = 0
     asked_kib: int | None = None
     asked_from: tuple[int, int] | None = None
+    rested_kib: int = 0
     told_kib: int = 0
     felt_kib: int = 0
     shrank_s: float = -math.inf
@@ -189,6 +191,7 @@ class Ledger:
             known.told_kib = guest.target_kib
             self.records[guest.domain_id] = known
             known.best_kib = self.distance_kib(guest)
+            known.rested_kib = self._rests_kib(guest)
             known.progress_s = self.now_s
         return known
 
@@ -303,6 +306,7 @@ class Ledger:
             return
         if known.asked_kib is None:
             known.best_kib = self.distance_kib(guest)
+            known.rested_kib = self._rests_kib(guest)
         else:
             self.ask(guest, known, guest.target_kib)
 
@@ -315,7 +319,7 @@ class Ledger:
         may be asked for a little more each time it moves a little.
         """
         if known.asked_from is None:
-            known.asked_from = self._rests_kib(guest), known.best_kib
+            known.asked_from = known.rested_kib, known.best_kib
         known.asked_kib, known.may_keep = asked_kib, False
         self._measure_anew(guest, known)
 
@@ -350,10 +354,15 @@ class Ledger:
             least_kib = TOLERANCE_KIB
         if guest.actual_kib < known.actual_kib - least_kib:
             known.shrank_s, known.shrank_after_s = now_s, known.seen_s
+        rests_kib = self._rests_kib(guest)
+        if known.asked_from is None and rests_kib != known.rested_kib:
+            # It rests elsewhere now, with no word: it hasn't moved by that.
+            known.asked_from = known.rested_kib, known.best_kib
         if known.asked_from is not None:
             # What moved before it could feel the call counts, too.
             self._measure_anew(guest, known)
             known.asked_from = None
+        known.rested_kib = rests_kib
         self._see_progress(guest, known, now_s)
         if known.still_s > 1.0 or misbehaves(guest):
             known.troubled_s = now_s
