@@ -51,6 +51,9 @@ def kept_kib(
     }
     pool_kib = _pool_kib(ledger, settings)
     used_kib = sum(max(p.least_kib, p.most_kib) for p in parts.values())
+    if guest.deflates:
+        # It may count as used, and isn't in its part.
+        used_kib += _outside_kib(ledger, guest)
     if used_kib + len(parts) * TOLERANCE_KIB <= pool_kib:
         return math.inf
     return parts[guest.uuid].at(_level(pool_kib, list(parts.values())))
@@ -106,19 +109,26 @@ def _claims(
     words = known.words
     if words is None:
         return guest.flavor_kib, guest.flavor_kib, guest.flavor_kib
-    most_kib = int(guest.flavor_kib * _MOST_OUTSIDE_SHARE)
-    outside_kib = max(0, known.felt_kib - words.mem_total_kib)
-    if guest.deflates:
-        # Its words were of another moment than its size, maybe.
-        outside_kib = 0
+    # Its words were of another moment than its size, maybe.
+    outside_kib = 0 if guest.deflates else _outside_kib(ledger, guest)
     used_kib = words.ram_used_kib + words.swap_used_kib
-    used_kib = min(guest.flavor_kib, used_kib + min(most_kib, outside_kib))
+    used_kib = min(guest.flavor_kib, used_kib + outside_kib)
     if known.chosen_kib is not None:
         return used_kib, known.chosen_kib, known.chosen_kib
     limits = settings.demand
     room_kib = int(used_kib * limits.head_room_share) + limits.head_room_kib
     last_kib = min(_MOST_LAST_ROOM_KIB, int(room_kib * _LAST_ROOM_SHARE))
     return used_kib, used_kib + last_kib, used_kib + room_kib
+
+
+def _outside_kib(ledger: Ledger, guest: SimulatedGuest) -> int:
+    """Give what its kernel has beside what it manages, and tells of."""
+    known = ledger.record(guest)
+    if known.words is None:
+        return 0
+    most_kib = int(guest.flavor_kib * _MOST_OUTSIDE_SHARE)
+    outside_kib = max(0, known.felt_kib - known.words.mem_total_kib)
+    return min(most_kib, outside_kib)
 
 
 def _shares(ledger: Ledger, guest: SimulatedGuest) -> bool:
