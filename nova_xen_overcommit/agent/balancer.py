@@ -123,8 +123,9 @@ class Balancer:
         if self._leases.reservations():
             host = self._view(memory, settings)
         self._refused.clear()
-        if settings.moves:
-            self._give_up_on_uncooperative()
+        if settings.moves and self._give_up_on_uncooperative():
+            # What they were to take is nobody's now.
+            host = self._view(memory, settings)
         plan = self._plan(host, wanted_kib, settings)
         if settings.moves:
             self._shrink(plan)
@@ -326,34 +327,45 @@ class Balancer:
                 guest.keep_untold(actual_kib)
             guest.was_given(had_kib, settings.cool_down_s)
 
-    def _give_up_on_uncooperative(self) -> None:
-        # What such a guest has is what it keeps: a target it might follow
-        # hours later would surprise everyone.
+    def _give_up_on_uncooperative(self) -> bool:
+        """Let those that don't follow be; tell whether a target changed.
+
+        What such a guest has is what it keeps: a target it might follow
+        hours later would surprise everyone.
+        """
+        changed = False
         for guest in self.guests.values():
             lost = guest.frozen is Limit.UNCOOPERATIVE
             if not (lost or guest.stalls) or guest.refused:
                 continue
             if guest.stalls:
-                self._set(guest, guest.domain.actual_kib, "its balloon stalls")
+                actual_kib = guest.domain.actual_kib
+                changed |= self._set(guest, actual_kib, "its balloon stalls")
             # Not one that mustn't be touched for another cause.
             if lost:
-                self._let_be(guest)
+                changed |= self._let_be(guest)
+        return changed
 
-    def _let_be(self, guest: TrackedGuest) -> None:
-        """Let a guest that doesn't follow its target keep what it has."""
+    def _let_be(self, guest: TrackedGuest) -> bool:
+        """Let a guest that doesn't follow its target keep what it has.
+
+        Tell whether its target changed.
+        """
         # An offset may have put it above its flavor.
         domain, asked_kib = guest.domain, guest.target_kib
         actual_kib = min(domain.flavor_kib, domain.actual_kib)
         if abs(asked_kib - actual_kib) <= _NEAR_KIB:
-            return
-        if self._set(guest, actual_kib, "uncooperative"):
-            LOG.warning(
-                "Guest %s does not follow its target of %d KiB and keeps "
-                "its %d KiB",
-                domain.name,
-                asked_kib,
-                actual_kib,
-            )
+            return False
+        if not self._set(guest, actual_kib, "uncooperative"):
+            return False
+        LOG.warning(
+            "Guest %s does not follow its target of %d KiB and keeps "
+            "its %d KiB",
+            domain.name,
+            asked_kib,
+            actual_kib,
+        )
+        return True
 
     def _shrink(self, plan: Mapping[str, targets.Decision]) -> None:
         for uuid, decision in plan.items():

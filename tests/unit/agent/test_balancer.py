@@ -235,6 +235,20 @@ class UncooperativeTest(unittest.TestCase):
         self.squeeze()
         self.assertEqual(self.guest.actual_kib, self.guest.target_kib)
 
+    def test_nothing_is_taken_for_what_it_is_not_to_have(self) -> None:
+        # Given one that was given up on a host with no memory to spare
+        harness = full_host(12)
+        guests = list(harness.host.guests.values())
+        guests[0].stuck = True
+        guests[0].target_kib -= 100 * MIB
+        harness.run(30)
+        before = [guest.target_kib for guest in guests]
+        # When an operator asks it for all of its flavor
+        guests[0].target_kib = guests[0].flavor_kib
+        harness.agent.tick()
+        # Then it keeps what it has, and so do all others
+        self.assertEqual(before, [guest.target_kib for guest in guests])
+
     def test_one_that_is_never_ballooned_keeps_its_target(self) -> None:
         # Given one whose memory doesn't arrive
         self.guest.actual_kib -= 300 * MIB
