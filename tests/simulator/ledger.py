@@ -86,11 +86,11 @@ class Record:
     asked for none; ``asked_from`` is, until the next look, where it was to
     rest before that (``rested_kib``, as of the last look), and how near it
     had come; ``told_kib`` is what the hypervisor tells of it, whoever asked.
-    ``felt_kib`` is what it had when it
-    last spoke, ``shrank_s`` when it was seen with less than before, which it
-    last had at ``shrank_after_s``, and ``given_from_kib`` what it had before
-    it was given more. ``still_s`` is for how long it was away from its target
-    and came no nearer (``progress_s``: since when; without most of
+    ``felt_kib`` is what it had when it last spoke, ``rested``: and when it
+    spoke before that; ``shrank_s`` is when it was seen with less than before,
+    which it last had at ``shrank_after_s``, and ``given_from_kib`` what it
+    had before it was given more. ``still_s`` is for how long it was away from
+    its target and came no nearer (``progress_s``: since when; without most of
     ``unseen_s``, for which nobody had looked at the last look), ``near_s``
     for how long it was so near to its target that this may be where it
     rests, ``rigid_s`` for how long it was away from its target and didn't
@@ -110,6 +110,7 @@ class Record:
     rested_kib: int = 0
     told_kib: int = 0
     felt_kib: int = 0
+    rested: bool = False
     shrank_s: float = -math.inf
     shrank_after_s: float = -math.inf
     given_s: float = -math.inf
@@ -207,6 +208,7 @@ class Ledger:
         The first ones may be of any time, where they aren't ``aged``.
         """
         known = self.record(guest)
+        known.rested = known.felt_kib == guest.actual_kib
         known.felt_kib = guest.actual_kib
         if known.words is None and not aged:
             known.words = words

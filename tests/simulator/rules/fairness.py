@@ -51,7 +51,7 @@ def kept_kib(
     }
     pool_kib = _pool_kib(ledger, settings)
     used_kib = sum(max(p.least_kib, p.most_kib) for p in parts.values())
-    if guest.deflates:
+    if not _outside_is_known(ledger, guest):
         # It may count as used, and isn't in its part.
         used_kib += _outside_kib(ledger, guest)
     if used_kib + len(parts) * TOLERANCE_KIB <= pool_kib:
@@ -96,9 +96,10 @@ def _most(ledger: Ledger, guest: SimulatedGuest) -> Part:
 
     Which of both isn't known.
     """
-    keeps_kib = max(guest.actual_kib, ledger.final_kib(guest))
+    floor_kib = ledger.floor_kib(guest)
+    keeps_kib = max(guest.actual_kib, ledger.final_kib(guest), floor_kib)
     weight = guest.metadata.weight * guest.flavor_kib
-    return Part(ledger.floor_kib(guest), keeps_kib, guest.flavor_kib, weight)
+    return Part(floor_kib, keeps_kib, guest.flavor_kib, weight)
 
 
 def _claims(
@@ -109,8 +110,8 @@ def _claims(
     words = known.words
     if words is None:
         return guest.flavor_kib, guest.flavor_kib, guest.flavor_kib
-    # Its words were of another moment than its size, maybe.
-    outside_kib = 0 if guest.deflates else _outside_kib(ledger, guest)
+    known_of = _outside_is_known(ledger, guest)
+    outside_kib = _outside_kib(ledger, guest) if known_of else 0
     used_kib = words.ram_used_kib + words.swap_used_kib
     used_kib = min(guest.flavor_kib, used_kib + outside_kib)
     if known.chosen_kib is not None:
@@ -131,14 +132,17 @@ def _outside_kib(ledger: Ledger, guest: SimulatedGuest) -> int:
     return min(most_kib, outside_kib)
 
 
+def _outside_is_known(ledger: Ledger, guest: SimulatedGuest) -> bool:
+    """Whether its words were surely of the same moment as its size."""
+    return ledger.record(guest).rested and not guest.deflates
+
+
 def _shares(ledger: Ledger, guest: SimulatedGuest) -> bool:
     """Whether it surely is one of those that memory is shared among."""
     known = ledger.record(guest)
     frozen = guest.busy or guest.exempt or guest.uuid in ledger.held
     refuses = guest.fails_calls or guest.hangs_calls or guest.slow_calls_s
-    follows = known.still_s <= 1.0 and ledger.now_s >= known.rests_until_s
+    follows = known.rigid_s <= 1.0 and ledger.now_s >= known.rests_until_s
     believed = ledger.fresh(guest) and not guest.offset_kib
-    # How much of what is outside MemTotal counts as used isn't known of one
-    # whose balloon moves and may deflate by itself.
-    believed = believed and not guest.deflates
+    believed = believed and _outside_is_known(ledger, guest)
     return bool(believed and follows and not (frozen or refuses))

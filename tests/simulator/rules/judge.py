@@ -94,15 +94,17 @@ class Judge:
             known.given_from_kib = call.before_kib
         known.retried = known.retried or call.moves
         lost_s = call.settings.progress.uncooperative_after_s
+        ago_s = ledger.now_s - known.progress_s
+        since_s = max(ago_s, known.unseen_s, known.rigid_s)
         stays = abs(target_kib - guest.actual_kib) <= _SETTLED_KIB
         if stays and known.still_s >= lost_s - 1.0:
             if math.isinf(known.gave_up_s):
                 # That was decided when its time was over, maybe long ago.
                 known.gave_up_s = known.progress_s + lost_s
             ledger.give_up(known)
-        elif stays and max(known.unseen_s, known.rigid_s) >= lost_s - 1.0:
-            # Nobody looked meanwhile, or it was so near that this might be
-            # where it rests: maybe it was given up, maybe not.
+        elif stays and since_s >= lost_s - 1.0:
+            # Nobody looked for a part of it, or it was so near that this
+            # might be where it rests: maybe it was given up, maybe not.
             ledger.give_up(known)
         elif call.moves and math.isfinite(known.gave_up_s):
             # Tried again: it has new patience.
