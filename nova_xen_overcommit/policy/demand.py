@@ -5,12 +5,13 @@
     demand = max(used, fast, slow) + head room
 
 ``unmanaged`` is what the guest's kernel holds outside MemTotal (actual −
-MemTotal while the balloon rests). The fast average follows use with a time
-constant of seconds; the slow one holds peaks of the fast and lets them
-decay over a minute: quick to rise, slow to fall, after ESX's max of a fast
-and a slow average (Waldspurger, OSDI 2002). Swap-in, memory stall (PSI) and
-vanished head room mean that the guest is starved: it is then raised above
-what it has, and to its flavor when it happens twice in a row.
+MemTotal; while the balloon moves, known only within how far it moves). The
+fast average follows use with a time constant of seconds; the slow one holds
+peaks of the fast and lets them decay over a minute: quick to rise, slow to
+fall, after ESX's max of a fast and a slow average (Waldspurger, OSDI 2002).
+Swap-in, memory stall (PSI) and vanished head room mean that the guest is
+starved: it is then raised above what it has, and to its flavor when it
+happens twice in a row.
 
 A guest that moves its own balloon says itself what it wants, and that is its
 demand, bounded by floor and flavor like any other's. It says it as what it
@@ -193,11 +194,18 @@ def _bounded(kib: int, seen: Observation) -> int:
 
 
 def _outside_kib(before: GuestDemand | None, seen: Observation) -> int:
-    """Give what it has outside MemTotal, measured while it rests."""
-    rests = before is None or before.actual_kib == seen.actual_kib
-    if before is not None and not rests:
-        return before.outside_kib
-    return max(0, seen.actual_kib - seen.sample.mem_total_kib)
+    """Give what it has outside MemTotal.
+
+    When it wrote MemTotal it had something between what was measured before
+    and what is now. Of one that rests both are the same.
+    """
+    total_kib = seen.sample.mem_total_kib
+    now_kib = max(0, seen.actual_kib - total_kib)
+    if before is None:
+        return now_kib
+    then_kib = max(0, before.actual_kib - total_kib)
+    least_kib, most_kib = sorted((then_kib, now_kib))
+    return min(max(before.outside_kib, least_kib), most_kib)
 
 
 def _unmanaged_kib(outside_kib: int, seen: Observation) -> int:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What one guest needs, sample by sample."""
 
+import itertools
 import unittest
 
 from hypothesis import given
@@ -197,6 +198,29 @@ class DemandTest(unittest.TestCase):
             before, seen(sample(1, 100), actual_mib=700), SETTINGS
         )
         self.assertEqual(0, state.unmanaged_kib)
+
+    @given(
+        st.integers(0, 200),
+        st.lists(st.integers(300, 900), min_size=3, max_size=6),
+        st.data(),
+    )
+    def test_of_a_guest_that_moves_it_is_known_within_how_far(
+        self, outside_mib: int, sizes_mib: list[int], data: st.DataObject
+    ) -> None:
+        # Given a guest that never rests
+        state = None
+        looks = enumerate(itertools.pairwise(sizes_mib))
+        for time_s, (before_mib, now_mib) in looks:
+            # When it wrote its figures sometime between two looks
+            between = st.integers(*sorted((before_mib, now_mib)))
+            told_mib = data.draw(between) - outside_mib
+            told = sample(time_s, 50, total_mib=told_mib)
+            state = demand.observe(state, seen(told, now_mib), SETTINGS)
+            # Then what is taken for outside is wrong by no more than it moved
+            error_kib = abs(state.outside_kib - outside_mib * MIB)
+            moved_kib = abs(now_mib - before_mib) * MIB
+            if time_s:
+                self.assertLessEqual(error_kib, moved_kib)
 
     def test_a_rise_counts_at_once(self) -> None:
         state = run(sample(0, 100), sample(1, 300))
