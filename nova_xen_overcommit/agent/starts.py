@@ -25,9 +25,10 @@ def outstanding_kib(
     if guest is None:
         return reservation.claim_kib
     # An incoming migration is listed, paused, long before its memory is
-    # there. What it will take by its target is counted as growth already.
+    # there. What it will take by its target is counted as growth already,
+    # and its overhead as held.
     if guest.domain.busy:
-        arriving_kib = guest.domain.actual_kib + max(0, guest.to_come_kib)
+        arriving_kib = guest.domain.held_kib + max(0, guest.to_come_kib)
         return max(0, reservation.claim_kib - arriving_kib)
     return 0
 

@@ -354,7 +354,10 @@ class StartTest(unittest.TestCase):
 
     def test_what_an_incoming_guest_will_take_is_not_set_aside_again(self):
         # Given a migration that is listed, paused, before its memory is there
-        harness = Harness(SimulatedHost(2 * GIB, kept_kib=0))
+        host = SimulatedHost(
+            1800 * MIB, kept_kib=0, guest_overhead_kib=40 * MIB
+        )
+        harness = Harness(host)
         needy = harness.host.start(actual_kib=200 * MIB)
         harness.run(3)
         start = harness.ask(restore_kib=800 * MIB)
@@ -367,8 +370,10 @@ class StartTest(unittest.TestCase):
         needy.wants_kib = 850 * MIB
         needy.settle()
         harness.agent.tick()
-        # Then it gets all, as there is enough for both
-        self.assertGreater(needy.target_kib, 850 * MIB)
+        # Then it gets all that neither of both has or will have
+        left_kib = 1800 * MIB - (800 + 40 + 40) * MIB
+        slack_kib = harness.settings.slack_kib
+        self.assertEqual(left_kib - slack_kib, needy.target_kib)
 
     def test_an_ended_reservation_frees_its_memory(self) -> None:
         harness = full_host(8)
