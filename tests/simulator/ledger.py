@@ -407,7 +407,9 @@ class Ledger:
             known.rigid_s += looked_s
         if near and known.retried:
             known.failures = 0
-        if known.still_s >= self._settings.progress.uncooperative_after_s:
+        # An agent goes by the clock, also where nobody looked.
+        still_s = max(known.still_s, now_s - known.progress_s)
+        if still_s >= self._settings.progress.uncooperative_after_s:
             self.give_up(known)
 
     def give_up(self, known: Record) -> None:
