@@ -101,13 +101,17 @@ class Chaos:
         guest = self._anyone()
         if guest is None:
             return False
-        setattr(guest, name, value)
         self._say(f"{guest.name} ({guest.uuid[-12:]}): {name} = {value!r:.60}")
-        self._later(
-            self._rng.choice([2, 8, 30, 120]),
-            lambda: setattr(guest, name, end),
-        )
+        seconds = self._rng.choice([2, 8, 30, 120])
+        self._switch(guest, name, value, end, seconds)
         return True
+
+    def _switch(
+        self, of: object, name: str, value: object, end: object, seconds: float
+    ) -> None:
+        """Switch a fault on, and off after so many seconds."""
+        setattr(of, name, value)
+        self._later(seconds, lambda: setattr(of, name, end))
 
     # What isn't a fault.
 
@@ -289,11 +293,8 @@ class Chaos:
         self.world.wire.after_steps(self._rng.randrange(_STEPS), kill)
 
     def _libvirtd_goes(self) -> None:
-        self.world.host.unreachable = True
-        self._later(
-            self._rng.choice([0.5, 3, 20]),
-            lambda: setattr(self.world.host, "unreachable", False),
-        )
+        seconds = self._rng.choice([0.5, 3, 20])
+        self._switch(self.world.host, "unreachable", True, False, seconds)
 
     def libvirtd_restarts(self) -> None:
         self._say("libvirtd restarts")
@@ -314,14 +315,11 @@ class Chaos:
         return True
 
     def sensor_fails(self) -> None:
-        source = self.world.source
         faults = [xenstore_gone(), ZeroDivisionError("a bug of the sensor")]
-        source.fault = self._rng.choice(faults)
-        self._say(f"the sensor fails: {source.fault!r}")
-        self._later(
-            self._rng.choice([1, 5, 30]),
-            lambda: setattr(source, "fault", None),
-        )
+        fault = self._rng.choice(faults)
+        self._say(f"the sensor fails: {fault!r}")
+        seconds = self._rng.choice([1, 5, 30])
+        self._switch(self.world.source, "fault", fault, None, seconds)
 
     def watch_misses(self) -> bool:
         """Let writes be told to no watch for a while."""
@@ -329,10 +327,8 @@ class Chaos:
         if self.world.kvm or not self.world.watched or store.deaf:
             return False
         self._say("the watch on xenstore misses what is written")
-        store.deaf = True
-        self._later(
-            self._rng.choice([1, 5, 30]), lambda: setattr(store, "deaf", False)
-        )
+        seconds = self._rng.choice([1, 5, 30])
+        self._switch(store, "deaf", True, False, seconds)
         return True
 
     def clock_set(self) -> None:
