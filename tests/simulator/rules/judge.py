@@ -92,6 +92,9 @@ class Judge:
         if call.gives:
             known.given_s = ledger.now_s
             known.given_from_kib = call.before_kib
+        elif target_kib > call.before_kib:
+            # It keeps what it took itself: that is what it had before.
+            known.given_from_kib = max(known.given_from_kib, call.before_kib)
         known.retried = known.retried or call.moves
         lost_s = call.settings.progress.uncooperative_after_s
         ago_s = ledger.now_s - known.progress_s
