@@ -92,18 +92,20 @@ class Record:
     had before it was given more. ``still_s`` is for how long it was away from
     its target and came no nearer (``progress_s``: since when; without most of
     ``unseen_s``, for which nobody had looked at the last look), ``near_s``
-    for how long it was so near to its target that this may be where it
-    rests, ``rigid_s`` for how long it was away from its target and didn't
-    move, be it near or not. ``failures`` counts how often in a row it was
-    given up (last for what it did since ``failed_s``): it may be left alone
-    until ``rests_until_s``; ``retried``: it was asked again. ``may_keep``:
-    what it has above its target may be taken for its own until it is asked
-    for a size. ``troubled_s`` is when anything was last wrong.
+    for how long it was so near to its target that this may be where it rests,
+    ``rigid_from_s`` since when it has been away from its target and hasn't
+    moved, be it near or not. ``failures`` counts how often in a row it was
+    given up, last for what it did since ``failed_s``; since ``lost_from_s``
+    it may have been given up and not asked again (``retried``), and it may be
+    left alone until ``rests_until_s``. ``may_keep``: what it has above its
+    target may be taken for its own until it is asked for a size.
+    ``troubled_s`` is when anything was last wrong.
     """
 
     known_s: float
     seen_s: float
     actual_kib: int
+    rigid_from_s: float
     best_kib: int = 0
     asked_kib: int | None = None
     asked_from: tuple[int, int] | None = None
@@ -118,6 +120,7 @@ class Record:
     gave_up_s: float = -math.inf
     failures: int = 0
     failed_s: float = -math.inf
+    lost_from_s: float = math.inf
     retried: bool = False
     may_keep: bool = False
     rests_until_s: float = -math.inf
@@ -125,7 +128,6 @@ class Record:
     still_s: float = 0.0
     unseen_s: float = 0.0
     near_s: float = 0.0
-    rigid_s: float = 0.0
     progress_s: float = -math.inf
     words: MemorySample | None = None
     former: MemorySample | None = None
@@ -188,7 +190,8 @@ class Ledger:
         """Give its record, a new one where there is none."""
         known = self.records.get(guest.domain_id)
         if known is None:
-            known = Record(self.now_s, self.now_s, guest.actual_kib)
+            now_s = self.now_s
+            known = Record(now_s, now_s, guest.actual_kib, now_s)
             known.told_kib = guest.target_kib
             self.records[guest.domain_id] = known
             known.best_kib = self.distance_kib(guest)
@@ -402,9 +405,7 @@ class Ledger:
                 known.best_kib = max(known.best_kib, gap_kib)
             known.still_s += looked_s
         if moved or gap_kib <= TOLERANCE_KIB:
-            known.rigid_s = 0.0
-        else:
-            known.rigid_s += looked_s
+            known.rigid_from_s = now_s
         if near and known.retried:
             known.failures = 0
         # An agent goes by the clock, also where nobody looked.
@@ -419,6 +420,8 @@ class Ledger:
         limits = self._settings.progress
         delay_s = limits.retry_s * 2**known.failures
         known.rests_until_s = self.now_s + min(limits.max_retry_s, delay_s)
+        if known.retried or not known.failures:
+            known.lost_from_s = self.now_s
         known.failed_s, known.retried = known.progress_s, False
         known.failures += 1
 

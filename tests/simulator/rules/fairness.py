@@ -142,7 +142,8 @@ def _shares(ledger: Ledger, guest: SimulatedGuest) -> bool:
     known = ledger.record(guest)
     frozen = guest.busy or guest.exempt or guest.uuid in ledger.held
     refuses = guest.fails_calls or guest.hangs_calls or guest.slow_calls_s
-    follows = known.rigid_s <= 1.0 and ledger.now_s >= known.rests_until_s
+    moves = ledger.now_s - known.rigid_from_s <= 1.0
+    follows = moves and ledger.now_s >= known.rests_until_s
     believed = ledger.fresh(guest) and not guest.offset_kib
     believed = believed and _outside_is_known(ledger, guest)
     return bool(believed and follows and not (frozen or refuses))

@@ -96,16 +96,17 @@ class Judge:
             # It keeps what it took itself: that is what it had before.
             known.given_from_kib = max(known.given_from_kib, call.before_kib)
         known.retried = known.retried or call.moves
-        lost_s = call.settings.progress.uncooperative_after_s
-        ago_s = ledger.now_s - known.progress_s
-        since_s = max(ago_s, known.unseen_s, known.rigid_s)
+        patience_s = call.settings.progress.uncooperative_after_s
+        moved_s = min(known.progress_s, known.rigid_from_s)
+        since_s = max(ledger.now_s - moved_s, known.unseen_s)
         stays = abs(target_kib - guest.actual_kib) <= _SETTLED_KIB
-        if stays and known.still_s >= lost_s - 1.0:
+        if stays and known.still_s >= patience_s - 1.0:
             if math.isinf(known.gave_up_s):
                 # That was decided when its time was over, maybe long ago.
-                known.gave_up_s = known.progress_s + lost_s
+                lost_s = moved_s + patience_s
+                known.gave_up_s = min(lost_s, known.lost_from_s)
             ledger.give_up(known)
-        elif stays and since_s >= lost_s - 1.0:
+        elif stays and since_s >= patience_s - 1.0:
             # Nobody looked for a part of it, or it was so near that this
             # might be where it rests: maybe it was given up, maybe not.
             ledger.give_up(known)
