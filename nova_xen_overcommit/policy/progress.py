@@ -115,7 +115,7 @@ def advance(
     so it has arrived wherever it is below.
     """
     if target_kib != before.target_kib:
-        before = _retargeted(before, target_kib, actual_kib, now_s)
+        before = _retargeted(before, target_kib, actual_kib, now_s, settings)
     if abs(actual_kib - before.stood_kib) > settings.tolerance_kib:
         before = dataclasses.replace(
             before, stood_kib=actual_kib, stood_s=now_s
@@ -145,7 +145,11 @@ def advance(
 
 
 def _retargeted(
-    before: Progress, target_kib: int, actual_kib: int, now_s: float
+    before: Progress,
+    target_kib: int,
+    actual_kib: int,
+    now_s: float,
+    settings: ProgressSettings,
 ) -> Progress:
     # Who is told to keep what it has begins there, wherever it would rest:
     # else a little that it moves by itself would look like obedience.
@@ -155,7 +159,9 @@ def _retargeted(
     # that moves does, and what has moved since the last progress counts on.
     rested = before.status is Status.SETTLED
     retried = not before.cooperates and now_s >= before.retry_at_s > 0
-    fresh = rested or retried
+    # To be told to keep what it has is no trial.
+    stays = abs(actual_kib - target_kib) <= settings.tolerance_kib
+    fresh = rested or (retried and not stays)
     moved_kib = before.best_kib - abs(actual_kib - before.expected_kib)
     return dataclasses.replace(
         before,

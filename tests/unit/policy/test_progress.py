@@ -168,6 +168,18 @@ class ProgressTest(unittest.TestCase):
         self.assertIs(Status.UNCOOPERATIVE, status)
         self.assertEqual(0, self.state.offset_kib)
 
+    def test_keeping_what_it_has_is_no_trial(self) -> None:
+        # Given one that was given up when it couldn't be told so
+        self.see(300, 500, 0)
+        self.see(300, 500, 20)
+        # When it is told after its back-off to keep what it has
+        self.see(300, 500, 100)
+        self.see(500, 500, 1)
+        # Then that isn't counted as following: the next delay is longer
+        self.see(300, 500, 0)
+        self.see(300, 500, 20)
+        self.assertEqual(2, self.state.failures)
+
     def test_it_is_tried_again_with_growing_delays(self) -> None:
         for delay_s in (60, 120, 240):
             self.see(300, 500, 0)

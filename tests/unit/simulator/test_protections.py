@@ -336,7 +336,7 @@ class Rule5Test(ProtectionTest):
         self.assert_needed(check, play, off)
 
     def test_rule_5_being_asked_anew_earns_no_patience(self) -> None:
-        def patient(before, target_kib, actual_kib, now_s) -> Progress:
+        def patient(before, target_kib, actual_kib, now_s, _set) -> Progress:
             return dataclasses.replace(
                 before,
                 target_kib=target_kib,
