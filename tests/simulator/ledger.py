@@ -359,6 +359,10 @@ class Ledger:
             least_kib = TOLERANCE_KIB
         if guest.actual_kib < known.actual_kib - least_kib:
             known.shrank_s, known.shrank_after_s = now_s, known.seen_s
+        most_kib = max(self.final_kib(guest), self._rests_kib(guest))
+        if guest.actual_kib > max(known.actual_kib, most_kib + TOLERANCE_KIB):
+            # It hasn't heard yet that it isn't to grow any more.
+            self.rob()
         rests_kib = self._rests_kib(guest)
         if known.asked_from is None and rests_kib != known.rested_kib:
             # It rests elsewhere now, with no word: it hasn't moved by that.
@@ -406,7 +410,7 @@ class Ledger:
             known.still_s += looked_s
         if moved or gap_kib <= TOLERANCE_KIB:
             known.rigid_from_s = now_s
-        if near and known.retried:
+        if max(gap_kib, seen_kib) <= TOLERANCE_KIB and known.retried:
             known.failures = 0
         # An agent goes by the clock, also where nobody looked.
         still_s = max(known.still_s, now_s - known.progress_s)
