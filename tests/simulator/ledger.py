@@ -99,7 +99,8 @@ class Record:
     it may have been given up and not asked again (``retried``), and it may be
     left alone until ``rests_until_s``. ``may_keep``: what it has above its
     target may be taken for its own until it is asked for a size.
-    ``troubled_s`` is when anything was last wrong.
+    ``troubled_s`` is when anything was last wrong, ``refused_s`` when a call
+    got no or no good answer.
     """
 
     known_s: float
@@ -125,6 +126,7 @@ class Record:
     may_keep: bool = False
     rests_until_s: float = -math.inf
     troubled_s: float = -math.inf
+    refused_s: float = -math.inf
     still_s: float = 0.0
     unseen_s: float = 0.0
     near_s: float = 0.0

@@ -18,6 +18,8 @@ _LAST_ROOM_SHARE = 0.25
 _MOST_LAST_ROOM_KIB = 128 * MIB
 _MOST_OUTSIDE_SHARE = 0.25
 _TRIALS = 60
+# For so long, at most, a guest is left alone whose calls were refused.
+_REFUSED_FOR_S = 10.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -141,7 +143,9 @@ def _shares(ledger: Ledger, guest: SimulatedGuest) -> bool:
     """Whether it surely is one of those that memory is shared among."""
     known = ledger.record(guest)
     frozen = guest.busy or guest.exempt or guest.uuid in ledger.held
-    refuses = guest.fails_calls or guest.hangs_calls or guest.slow_calls_s
+    refused = ledger.now_s - known.refused_s <= _REFUSED_FOR_S
+    refuses = refused or guest.fails_calls or guest.hangs_calls
+    refuses = refuses or guest.slow_calls_s
     moves = ledger.now_s - known.rigid_from_s <= 1.0
     follows = moves and ledger.now_s >= known.rests_until_s
     believed = ledger.fresh(guest) and not guest.offset_kib

@@ -86,6 +86,8 @@ class Judge:
         known, ledger = call.known, self._ledger
         # Without an answer either may come true.
         asked_kib = target_kib if sure else max(target_kib, call.before_kib)
+        if not sure:
+            known.refused_s = ledger.now_s
         ledger.ask(guest, known, asked_kib)
         growth_kib = ledger.growth_kib(guest, most=True)
         self._taken_back_kib += max(0, self._growth_kib - growth_kib)
@@ -118,7 +120,8 @@ class Judge:
 
     def refused(self, guest: SimulatedGuest) -> None:
         # It is left alone for a while, whoever it was that refused.
-        self._ledger.record(guest).troubled_s = self._ledger.now_s
+        known, now_s = self._ledger.record(guest), self._ledger.now_s
+        known.refused_s = known.troubled_s = now_s
 
     def died(self, guest: SimulatedGuest) -> None:
         self._ledger.leave(guest, math.inf)
