@@ -302,8 +302,11 @@ class Ledger:
         self._kills[guest.domain_id] = guest.oom_kills
         if guest.oom_kills == before or guest.domain_id in self._excused:
             return False
-        # Where it rests below its target is its own doing.
-        most_kib = guest.flavor_kib + min(0, guest.offset_kib)
+        # Where it rests below its target is its own doing, also where it
+        # would rest elsewhere by now, had it found the memory.
+        lacked_kib = guest.target_kib - guest.killed_having_kib
+        below_kib = min(TOLERANCE_KIB, max(0, lacked_kib))
+        most_kib = guest.flavor_kib - max(below_kib, -guest.offset_kib)
         return guest.killed_needing_kib < most_kib
 
     def _heed(self, guest: SimulatedGuest, known: Record) -> None:

@@ -43,7 +43,8 @@ class GuestMemory:
     ``file_kib`` is what there is to cache, ``file_touch_kib_s`` how much of
     it programs read. The counters ``swap_in_kib``, ``swap_out_kib``,
     ``file_read_kib`` and ``psi_some_us`` only grow, as the kernel's do.
-    ``killed_needing_kib`` is what it needed when programs were last killed.
+    ``killed_needing_kib`` is what it needed when programs were last killed,
+    ``killed_having_kib`` what it had then.
     """
 
     actual_kib: int
@@ -60,6 +61,7 @@ class GuestMemory:
     psi_some_us: int = 0
     oom_kills: int = 0
     killed_needing_kib: int = 0
+    killed_having_kib: int = 0
     file_touch_kib_s: int = 0
     file_read_kib: int = 0
     _out_left_kib: int = 0
@@ -171,6 +173,7 @@ class GuestMemory:
     def _kill(self) -> None:
         self.oom_kills += 1
         self.killed_needing_kib = self.need_kib
+        self.killed_having_kib = self.actual_kib
         self.anon_kib //= 2
         self.swapped_kib //= 2
 
