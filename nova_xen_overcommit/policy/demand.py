@@ -152,7 +152,7 @@ def observe(
     firm_kib, bare_kib = used_kib + room_kib, used_kib + last_room_kib
     if seen.sample.self_more_kib is not None:
         # Its own word, unless it is starved all the same.
-        chosen_kib = _chosen_kib(seen.sample, outside_kib)
+        chosen_kib = _chosen_kib(before, seen, outside_kib)
         base_kib = firm_kib = bare_kib = chosen_kib
         raised_kib = raised_kib if starved_passes else 0.0
     wanted_kib = math.ceil(max(base_kib, raised_kib))
@@ -213,14 +213,20 @@ def _unmanaged_kib(outside_kib: int, seen: Observation) -> int:
     return min(most_kib, outside_kib)
 
 
-def _chosen_kib(sample: MemorySample, outside_kib: int) -> int:
+def _chosen_kib(
+    before: GuestDemand | None, seen: Observation, outside_kib: int
+) -> int:
     """Give what a guest chose that moves its own balloon.
 
     Its figures are of one moment, before its balloon moved; what the
-    hypervisor measures is of a later one.
+    hypervisor measures is of a later one. But it never had more than was
+    measured before and after.
     """
-    had_kib = sample.mem_total_kib + outside_kib
-    return max(0, had_kib + (sample.self_more_kib or 0))
+    most_kib = seen.actual_kib
+    if before is not None:
+        most_kib = max(most_kib, before.actual_kib)
+    had_kib = min(most_kib, seen.sample.mem_total_kib + outside_kib)
+    return max(0, had_kib + (seen.sample.self_more_kib or 0))
 
 
 def _used_kib(seen: Observation, unmanaged_kib: int) -> int:

@@ -109,6 +109,11 @@ class CausesTest(unittest.TestCase):
         # Then it chose 460 MiB, not yet 30 less
         self.assertEqual(460 * MIB, state.demand_kib)
 
+    def test_what_it_never_had_it_did_not_choose(self) -> None:
+        # Given a guest of 500 MiB that says that it has 900, and keeps them
+        state = run(*[sample(t, 200, 900, self_more_kib=0) for t in (0, 1)])
+        self.assertEqual(500 * MIB, state.demand_kib)
+
     def test_who_is_starved_gets_more_than_it_says(self) -> None:
         state = run(
             sample(0, 200, self_more_kib=0), sample(1, 497, self_more_kib=0)
