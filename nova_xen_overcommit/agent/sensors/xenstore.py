@@ -84,6 +84,8 @@ class XenstoreSensor:
         self._complaints = Complaints(context.monotonic_s)
         self._turn = 0
         self._missed = True
+        # When those wrote who couldn't be read since.
+        self._unread: Mapping[int, float] = {}
         self.heard: frozenset[str] = frozenset()
 
     def read(self, guests: Sequence[GuestRef]) -> Mapping[str, MemorySample]:
@@ -95,7 +97,9 @@ class XenstoreSensor:
         memories = self._remembered(running)
         known = list(zip(running, memories, strict=True))
         wrote = self._context.wrote.take()
-        self._read(self._due(known, wrote), wrote or {})
+        self._unread = {} if wrote is None else {**self._unread, **wrote}
+        self._read(self._due(known, wrote), self._unread)
+        self._unread = {}
         self.heard = frozenset([g.uuid for g, memory in known if memory.heard])
         return {
             guest.uuid: memory.sample

@@ -380,17 +380,20 @@ class WatchedTest(SensorTestCase):
             self.assertEqual(2, self.requests())
 
     def test_what_could_not_be_read_is_read_later(self) -> None:
-        # Given two guests that were told to have written
+        # Given two guests that wrote, and a daemon that is away then
         self.write(3)
         self.write(3, domain_id=2)
-        self.context.wrote.tell([1, 2], self.now_s)
-        # When the daemon is away for the next pass
+        self.context.wrote.tell([1, 2], 990.0)
         self.daemon.stop()
         with self.assertRaises(client.XenstoreError):
             self.read()
-        # Then they are read in the one after it
+        # When it is back, and one of them has written again
         self.daemon.start()
-        self.assertEqual(["uuid-1", "uuid-2"], self.read())
+        self.context.wrote.tell([2], 995.0)
+        samples = self.sensor.read([self.guest, self.other])
+        # Then both are read, and as old as the watch said
+        self.assertEqual(990.0, samples["uuid-1"].time_s)
+        self.assertEqual(995.0, samples["uuid-2"].time_s)
 
     def test_who_is_new_is_read_at_once(self) -> None:
         self.guest = base.GuestRef("uuid-3", "guest-3", 3, FLAVOR_KIB)
