@@ -193,19 +193,23 @@ def _bounded(kib: int, seen: Observation) -> int:
     return min(seen.flavor_kib, max(seen.floor_kib, kib))
 
 
-def _outside_kib(before: GuestDemand | None, seen: Observation) -> int:
-    """Give what it has outside MemTotal.
+def _had_kib(before: GuestDemand | None, seen: Observation) -> tuple[int, int]:
+    """Give the least and the most it had when it wrote its figures.
 
-    When it wrote MemTotal it had something between what was measured before
-    and what is now. Of one that rests both are the same.
+    It was something between what was measured before and what is now. Of one
+    that rests both are the same.
     """
+    then_kib = seen.actual_kib if before is None else before.actual_kib
+    return min(then_kib, seen.actual_kib), max(then_kib, seen.actual_kib)
+
+
+def _outside_kib(before: GuestDemand | None, seen: Observation) -> int:
+    """Give what it has outside MemTotal: as before, unless that can't be."""
     total_kib = seen.sample.mem_total_kib
-    now_kib = max(0, seen.actual_kib - total_kib)
-    if before is None:
-        return now_kib
-    then_kib = max(0, before.actual_kib - total_kib)
-    least_kib, most_kib = sorted((then_kib, now_kib))
-    return min(max(before.outside_kib, least_kib), most_kib)
+    least_kib, most_kib = _had_kib(before, seen)
+    kept_kib = 0 if before is None else before.outside_kib
+    kept_kib = max(kept_kib, least_kib - total_kib)
+    return max(0, min(kept_kib, most_kib - total_kib))
 
 
 def _unmanaged_kib(outside_kib: int, seen: Observation) -> int:
@@ -222,9 +226,7 @@ def _chosen_kib(
     hypervisor measures is of a later one. But it never had more than was
     measured before and after.
     """
-    most_kib = seen.actual_kib
-    if before is not None:
-        most_kib = max(most_kib, before.actual_kib)
+    _least_kib, most_kib = _had_kib(before, seen)
     had_kib = min(most_kib, seen.sample.mem_total_kib + outside_kib)
     return max(0, had_kib + (seen.sample.self_more_kib or 0))
 

@@ -86,7 +86,7 @@ class Record:
     asked for none; ``asked_from`` is, until the next look, where it was to
     rest before that (``rested_kib``, as of the last look), and how near it
     had come; ``told_kib`` is what the hypervisor tells of it, whoever asked.
-    ``felt_kib`` is what it had when it last spoke, ``rested``: and when it
+    ``felt_kib`` is what it had when it last spoke, ``stood``: and when it
     spoke before that; ``shrank_s`` is when it was seen with less than before,
     which it last had at ``shrank_after_s``, and ``given_from_kib`` what it
     had before it was given more. ``still_s`` is for how long it was away from
@@ -113,7 +113,7 @@ class Record:
     rested_kib: int = 0
     told_kib: int = 0
     felt_kib: int = 0
-    rested: bool = False
+    stood: bool = False
     shrank_s: float = -math.inf
     shrank_after_s: float = -math.inf
     given_s: float = -math.inf
@@ -196,8 +196,7 @@ class Ledger:
             known = Record(now_s, now_s, guest.actual_kib, now_s)
             known.told_kib = guest.target_kib
             self.records[guest.domain_id] = known
-            known.best_kib = self.distance_kib(guest)
-            known.rested_kib = self._rests_kib(guest)
+            self._measure_afresh(guest, known)
             known.progress_s = self.now_s
         return known
 
@@ -213,7 +212,7 @@ class Ledger:
         The first ones may be of any time, where they aren't ``aged``.
         """
         known = self.record(guest)
-        known.rested = known.felt_kib == guest.actual_kib
+        known.stood = known.felt_kib == guest.actual_kib
         known.felt_kib = guest.actual_kib
         if known.words is None and not aged:
             known.words = words
@@ -315,8 +314,7 @@ class Ledger:
         if known.asked_kib == guest.target_kib:
             return
         if known.asked_kib is None:
-            known.best_kib = self.distance_kib(guest)
-            known.rested_kib = self._rests_kib(guest)
+            self._measure_afresh(guest, known)
         else:
             self.ask(guest, known, guest.target_kib)
 
@@ -332,6 +330,10 @@ class Ledger:
             known.asked_from = known.rested_kib, known.best_kib
         known.asked_kib, known.may_keep = asked_kib, False
         self._measure_anew(guest, known)
+
+    def _measure_afresh(self, guest: SimulatedGuest, known: Record) -> None:
+        known.best_kib = self.distance_kib(guest)
+        known.rested_kib = self._rests_kib(guest)
 
     def _measure_anew(self, guest: SimulatedGuest, known: Record) -> None:
         assert known.asked_from is not None

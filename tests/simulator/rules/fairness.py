@@ -136,7 +136,7 @@ def _outside_kib(ledger: Ledger, guest: SimulatedGuest) -> int:
 
 def _outside_is_known(ledger: Ledger, guest: SimulatedGuest) -> bool:
     """Whether its words were surely of the same moment as its size."""
-    return ledger.record(guest).rested and not guest.deflates
+    return ledger.record(guest).stood and not guest.deflates
 
 
 def _shares(ledger: Ledger, guest: SimulatedGuest) -> bool:
