@@ -92,7 +92,8 @@ class Record:
     had before it was given more. ``still_s`` is for how long it was away from
     its target and came no nearer (``progress_s``: since when; without most of
     ``unseen_s``, for which nobody had looked at the last look), ``near_s``
-    for how long it was so near to its target that this may be where it rests,
+    for how long it was so near to its target that this may be where it rests
+    (``stirs_s``: where it does rest by its offset, or but a little off),
     ``rigid_from_s`` since when it has been away from its target and hasn't
     moved, be it near or not. ``failures`` counts how often in a row it was
     given up, last for what it did since ``failed_s``; since ``lost_from_s``
@@ -130,6 +131,7 @@ class Record:
     still_s: float = 0.0
     unseen_s: float = 0.0
     near_s: float = 0.0
+    stirs_s: float = 0.0
     progress_s: float = -math.inf
     words: MemorySample | None = None
     former: MemorySample | None = None
@@ -310,6 +312,10 @@ class Ledger:
 
     def _heed(self, guest: SimulatedGuest, known: Record) -> None:
         """See what came true of a call that got no answer, or another's."""
+        if known.asked_kib is None and guest.target_kib > known.told_kib:
+            # No agent knows what one before it asked for, and what has not
+            # come true yet when it begins.
+            self.rob()
         known.told_kib = guest.target_kib
         if known.asked_kib == guest.target_kib:
             return
@@ -398,6 +404,8 @@ class Ledger:
         near = min(gap_kib, seen_kib) <= MAX_OFFSET_KIB + TOLERANCE_KIB
         if near and gap_kib > TOLERANCE_KIB:
             known.near_s += looked_s
+        elif near and seen_kib > TOLERANCE_KIB:
+            known.stirs_s += looked_s
         # Who was found with less than its target may move its own balloon,
         # and has time until it has said that it doesn't.
         unknown = known.asked_kib is None and math.isinf(known.words_s)
@@ -497,7 +505,11 @@ class Ledger:
         known = self.record(guest)
         asked_kib = known.asked_kib
         rests_kib = guest.target_kib if asked_kib is None else asked_kib
-        learnt_kib = MAX_OFFSET_KIB if known.near_s >= _CALIBRATED_S else 0
+        learnt_kib = 0
+        if known.near_s >= _CALIBRATED_S:
+            learnt_kib = MAX_OFFSET_KIB
+        elif known.stirs_s >= _CALIBRATED_S:
+            learnt_kib = TOLERANCE_KIB
         if most:
             rests_kib += max(0, guest.offset_kib) + learnt_kib
         else:

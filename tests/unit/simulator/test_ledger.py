@@ -4,11 +4,13 @@
 import math
 import unittest
 
+from nova_xen_overcommit.agent.protocol import StartRequest
+from nova_xen_overcommit.agent.reservations import Reservation
 from nova_xen_overcommit.agent.settings import Settings
 from nova_xen_overcommit.policy import sample
 from tests.simulator import GIB, MIB, SimulatedGuest
 from tests.simulator.host import SimulatedHost
-from tests.simulator.ledger import Ledger
+from tests.simulator.ledger import Claim, Ledger
 from tests.simulator.production import configured
 
 _PASS_S = 0.2
@@ -75,6 +77,52 @@ class StillTest(unittest.TestCase):
     def run_and_look(self) -> None:
         self.host.run(_PASS_S)
         self.ledger.look()
+
+
+class GrowthTest(unittest.TestCase):
+    """What a guest may take, and who could know."""
+
+    def setUp(self) -> None:
+        self.host = SimulatedHost(8 * GIB, 256 * MIB)
+        self.guest: SimulatedGuest = self.host.start(flavor_kib=GIB)
+        self.ledger = Ledger(self.host)
+        self.ledger.settings = Settings.of(configured())
+        self.known = self.ledger.record(self.guest)
+
+    def is_robbed(self, asked_kib: int | None) -> bool:
+        """Tell it of more than it has, which its agent asked it for or not."""
+        request = StartRequest("uuid-1", "guest-1", GIB)
+        claim = Claim(Reservation(request, 0.0, 60.0))
+        self.ledger.claims.append(claim)
+        self.known.asked_kib = asked_kib
+        self.guest.target_kib += 64 * MIB
+        self.ledger.look()
+        return claim.robbed
+
+    def test_what_a_former_agent_asked_for_robs_starts(self) -> None:
+        self.assertTrue(self.is_robbed(asked_kib=None))
+
+    def test_what_its_agent_asked_for_robs_nobody(self) -> None:
+        asked_kib = self.guest.target_kib + 64 * MIB
+        self.assertFalse(self.is_robbed(asked_kib))
+
+    def test_who_stirs_where_it_rests_may_be_mistaken_by_that(self) -> None:
+        # Given one that is asked for 20 MiB more, and rests 1 MiB below
+        asked_kib = self.guest.actual_kib + 20 * MIB
+        self.known.asked_kib = asked_kib
+        self.guest.offset_kib = -MIB
+        self.assertEqual(19 * MIB, self.ledger.growth_kib(self.guest))
+        # When it stands half a MiB below that for as long as is learnt from
+        self.guest.target_kib = asked_kib
+        self.guest.stuck = True
+        self.guest.actual_kib = asked_kib - MIB - 512
+        for _ in range(20):
+            self.host.run(_PASS_S)
+            self.ledger.look()
+        # Then it may be taken to rest there, and no farther off
+        self.known.asked_kib = asked_kib + 20 * MIB
+        least_kib = self.ledger.growth_kib(self.guest)
+        self.assertEqual(19 * MIB + 512, least_kib)
 
 
 class WordsTest(unittest.TestCase):
