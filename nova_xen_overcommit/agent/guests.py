@@ -392,9 +392,11 @@ class TrackedGuest:
 
         Until then its figures say how it was before, and a further step
         down would be taken blindly. Who has left some of what it may have
-        feels nothing when that is taken.
+        feels nothing when that is taken. (That it was once taken to rest
+        above its target is nothing it left.)
         """
-        if self.left_kib > _CAP_MARK_KIB:
+        below_kib = self.target_kib - self.domain.actual_kib
+        if min(self.left_kib, below_kib) > _CAP_MARK_KIB:
             return True
         return self.sample is not None and self.sample.time_s > self.shrank_s
 

@@ -21,7 +21,7 @@ from tests.simulator.memory import KERNEL_KIB
 TOLERANCE_KIB = ProgressSettings().tolerance_kib
 MAX_OFFSET_KIB = ProgressSettings().max_offset_kib
 # Less than this is no step of a balloon.
-_JITTER_KIB = 512
+JITTER_KIB = 512
 # Time in which nobody looked, or the host slept, is nobody's patience.
 _LONGEST_LOOK_S = 1.5
 _CALIBRATED_S = ProgressSettings().calibrate_after_s - 1.0
@@ -366,7 +366,7 @@ class Ledger:
     def _look_at(
         self, guest: SimulatedGuest, known: Record, now_s: float
     ) -> None:
-        least_kib = _JITTER_KIB
+        least_kib = JITTER_KIB
         if self.final_kib(guest) >= known.actual_kib:
             # Nobody asked for that: it rests elsewhere now.
             least_kib = TOLERANCE_KIB

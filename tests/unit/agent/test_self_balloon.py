@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Guests that move their own balloons, on the production balancer."""
 
+import dataclasses
 import unittest
 
+from nova_xen_overcommit.agent.guests import TrackedGuest
+from nova_xen_overcommit.agent.hypervisor.base import Domain
+from nova_xen_overcommit.agent.settings import Settings
 from nova_xen_overcommit.policy.progress import Status
 from nova_xen_overcommit.policy.sample import MemorySample
 from tests.simulator import GIB, MIB, SimulatedGuest, SimulatedHost
+from tests.simulator.production import configured
 from tests.unit.agent.harness import Harness
 
 
@@ -13,6 +18,34 @@ def own_need_kib(guest: SimulatedGuest) -> int:
     """What such a guest in the simulator wants to have."""
     used_kib = guest.wants_kib + 64 * MIB
     return used_kib + used_kib // 10 + 32 * MIB
+
+
+class FeltTest(unittest.TestCase):
+    """Whether it has felt that it has less."""
+
+    def test_who_stands_at_its_cap_feels_what_is_taken(self) -> None:
+        # Given one that had more than its cap when it last spoke, and was
+        # taken to rest there
+        over_kib, cap_kib = 506 * MIB, 500 * MIB
+        domain = Domain("uuid", "guest", 1, GIB, over_kib, cap_kib, 0)
+        settings = Settings.of(configured())
+        guest = TrackedGuest.found(domain, 0.0, settings.floor_rule)
+        words = MemorySample(
+            time_s=1.0,
+            max_age_s=15.0,
+            mem_total_kib=over_kib,
+            mem_available_kib=400 * MIB,
+            self_more_kib=-300 * MIB,
+        )
+        guest.refresh(domain, words, 1.0, settings)
+        guest.progress = dataclasses.replace(
+            guest.progress, offset_kib=over_kib - cap_kib
+        )
+        # When it comes down to its cap, and hasn't said how that is
+        domain = dataclasses.replace(domain, actual_kib=cap_kib)
+        guest.refresh(domain, None, 2.0, settings)
+        # Then it has left nothing that could be taken unfelt
+        self.assertEqual(over_kib, guest.planned().felt_kib)
 
 
 class SelfBalloonTest(unittest.TestCase):
