@@ -87,9 +87,10 @@ class Record:
     rest before that (``rested_kib``, as of the last look), and how near it
     had come; ``told_kib`` is what the hypervisor tells of it, whoever asked.
     ``felt_kib`` is what it had when it last spoke, ``stood``: and when it
-    spoke before that; ``shrank_s`` is when it was seen with less than before,
-    which it last had at ``shrank_after_s``, and ``given_from_kib`` what it
-    had before it was given more. ``still_s`` is for how long it was away from
+    spoke before that, ``rose_kib``: so much less then; ``shrank_s`` is when
+    it was seen with less than before, which it last had at
+    ``shrank_after_s``, and ``given_from_kib`` what it had before it was given
+    more. ``still_s`` is for how long it was away from
     its target and came no nearer (``progress_s``: since when; without most of
     ``unseen_s``, for which nobody had looked at the last look), ``near_s``
     for how long it was so near to its target that this may be where it rests
@@ -114,6 +115,7 @@ class Record:
     rested_kib: int = 0
     told_kib: int = 0
     felt_kib: int = 0
+    rose_kib: int = 0
     stood: bool = False
     shrank_s: float = -math.inf
     shrank_after_s: float = -math.inf
@@ -215,6 +217,9 @@ class Ledger:
         """
         known = self.record(guest)
         known.stood = known.felt_kib == guest.actual_kib
+        known.rose_kib = 0
+        if known.words is not None:
+            known.rose_kib = max(0, guest.actual_kib - known.felt_kib)
         known.felt_kib = guest.actual_kib
         if known.words is None and not aged:
             known.words = words

@@ -80,7 +80,9 @@ def rule_3_leaves_alone_whom_it_gave(call: Call) -> str:
         return ""
     # Unless it doesn't even need what it had before.
     firm_kib = ledger.firm_kib(known)
-    if firm_kib is not None and firm_kib < known.given_from_kib:
+    # What it chose may be what it had at any time since it spoke before.
+    rose_kib = known.rose_kib if known.moves_itself else 0
+    if firm_kib is not None and firm_kib - rose_kib < known.given_from_kib:
         return ""
     return f"taken from {ago_s:.1f} s after it was given"
 

@@ -162,3 +162,16 @@ class WordsTest(unittest.TestCase):
         self.swaps_in(used_kib=256 * MIB)
         self.assertTrue(self.known.hungry)
         self.assertEqual(0, self.known.starved)
+
+    def test_what_it_rose_since_it_spoke_is_known(self) -> None:
+        # Given its first words, before which nobody knows what it had
+        self.guest.stuck = True
+        self.says(100 * MIB, 0)
+        self.assertEqual(0, self.known.rose_kib)
+        # When it has more, and then less, as it speaks again
+        self.guest.actual_kib += 3 * MIB
+        self.says(100 * MIB, 0)
+        self.assertEqual(3 * MIB, self.known.rose_kib)
+        self.guest.actual_kib -= MIB
+        self.says(100 * MIB, 0)
+        self.assertEqual(0, self.known.rose_kib)
