@@ -12,7 +12,7 @@ import math
 from nova_xen_overcommit.agent.settings import Settings
 from tests.simulator.guest import SimulatedGuest
 from tests.simulator.ledger import TOLERANCE_KIB, Ledger
-from tests.simulator.memory import MIB
+from tests.simulator.memory import KERNEL_KIB, MIB
 
 _LAST_ROOM_SHARE = 0.25
 _MOST_LAST_ROOM_KIB = 128 * MIB
@@ -139,6 +139,17 @@ def _outside_is_known(ledger: Ledger, guest: SimulatedGuest) -> bool:
     return ledger.record(guest).stood and not guest.deflates
 
 
+def _choice_is_known(ledger: Ledger, guest: SimulatedGuest) -> bool:
+    """Whether nothing of what it has is more than a kernel could hide.
+
+    Else what it chose, by its own words, may be all it has or far less.
+    """
+    known = ledger.record(guest)
+    if known.words is None or known.chosen_kib is None:
+        return True
+    return known.felt_kib <= known.words.mem_total_kib + KERNEL_KIB
+
+
 def _shares(ledger: Ledger, guest: SimulatedGuest) -> bool:
     """Whether it surely is one of those that memory is shared among."""
     known = ledger.record(guest)
@@ -150,4 +161,5 @@ def _shares(ledger: Ledger, guest: SimulatedGuest) -> bool:
     follows = moves and ledger.now_s >= known.rests_until_s
     believed = ledger.fresh(guest) and not guest.offset_kib
     believed = believed and _outside_is_known(ledger, guest)
+    believed = believed and _choice_is_known(ledger, guest)
     return bool(believed and follows and not (frozen or refuses))
