@@ -90,11 +90,11 @@ class Record:
     spoke before that, ``rose_kib``: so much less then; ``shrank_s`` is when
     it was seen with less than before, which it last had at
     ``shrank_after_s``, and ``given_from_kib`` what it had before it was given
-    more. ``still_s`` is for how long it was away from
-    its target and came no nearer (``progress_s``: since when; without most of
-    ``unseen_s``, for which nobody had looked at the last look), ``near_s``
-    for how long it was so near to its target that this may be where it rests
-    (``stirs_s``: where it does rest by its offset, or but a little off),
+    more. ``still_s`` is for how long it was away from its target and came no
+    nearer (``progress_s``: since when; without most of ``unseen_s``, for
+    which nobody had looked at the last look), ``near_s`` for how long it was
+    so near to its target that this may be where it rests (``stirs_s``:
+    where it does rest by its offset, or but a little off),
     ``rigid_from_s`` since when it has been away from its target and hasn't
     moved, be it near or not. ``failures`` counts how often in a row it was
     given up, last for what it did since ``failed_s``; since ``lost_from_s``

@@ -17,16 +17,32 @@ _PASS_S = 0.2
 _STEP_KIB = 2 * MIB
 
 
-class StillTest(unittest.TestCase):
+class LedgerTestCase(unittest.TestCase):
+    """One guest in the books."""
+
+    def setUp(self) -> None:
+        self.begin(SimulatedHost(8 * GIB, 256 * MIB), GIB)
+
+    def begin(self, host: SimulatedHost, flavor_kib: int) -> None:
+        """Start a guest on this host, and open the books."""
+        self.host = host
+        self.guest: SimulatedGuest = host.start(flavor_kib=flavor_kib)
+        self.ledger = Ledger(self.host)
+        self.ledger.settings = Settings.of(configured())
+        self.known = self.ledger.record(self.guest)
+
+    def run_and_look(self) -> None:
+        self.host.run(_PASS_S)
+        self.ledger.look()
+
+
+class StillTest(LedgerTestCase):
     """How long a guest came no nearer to where it was asked to be."""
 
     def setUp(self) -> None:
         # It moves as much in a pass as its target does
         speed_kib_s = int(_STEP_KIB / _PASS_S)
-        self.host = SimulatedHost(8 * GIB, 256 * MIB, speed_kib_s)
-        self.guest: SimulatedGuest = self.host.start(flavor_kib=2 * GIB)
-        self.ledger = Ledger(self.host)
-        self.ledger.settings = Settings.of(configured())
+        self.begin(SimulatedHost(8 * GIB, 256 * MIB, speed_kib_s), 2 * GIB)
 
     def still_s(self) -> float:
         """Ask it for a little less in each pass, by calls that hang."""
@@ -74,20 +90,9 @@ class StillTest(unittest.TestCase):
         self.assertGreater(known.near_s, 1.0)
         self.assertEqual(0.0, known.still_s)
 
-    def run_and_look(self) -> None:
-        self.host.run(_PASS_S)
-        self.ledger.look()
 
-
-class GrowthTest(unittest.TestCase):
+class GrowthTest(LedgerTestCase):
     """What a guest may take, and who could know."""
-
-    def setUp(self) -> None:
-        self.host = SimulatedHost(8 * GIB, 256 * MIB)
-        self.guest: SimulatedGuest = self.host.start(flavor_kib=GIB)
-        self.ledger = Ledger(self.host)
-        self.ledger.settings = Settings.of(configured())
-        self.known = self.ledger.record(self.guest)
 
     def is_robbed(self, asked_kib: int | None) -> bool:
         """Tell it of more than it has, which its agent asked it for or not."""
@@ -117,23 +122,15 @@ class GrowthTest(unittest.TestCase):
         self.guest.stuck = True
         self.guest.actual_kib = asked_kib - MIB - 512
         for _ in range(20):
-            self.host.run(_PASS_S)
-            self.ledger.look()
+            self.run_and_look()
         # Then it may be taken to rest there, and no farther off
         self.known.asked_kib = asked_kib + 20 * MIB
         least_kib = self.ledger.growth_kib(self.guest)
         self.assertEqual(19 * MIB + 512, least_kib)
 
 
-class WordsTest(unittest.TestCase):
+class WordsTest(LedgerTestCase):
     """What a guest's words tell of it."""
-
-    def setUp(self) -> None:
-        self.host = SimulatedHost(8 * GIB, 256 * MIB)
-        self.guest: SimulatedGuest = self.host.start(flavor_kib=GIB)
-        self.ledger = Ledger(self.host)
-        self.ledger.settings = Settings.of(configured())
-        self.known = self.ledger.record(self.guest)
 
     def says(self, used_kib: int, swap_in_kib: int) -> None:
         self.host.run(1.0)
