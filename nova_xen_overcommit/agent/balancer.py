@@ -271,11 +271,9 @@ class Balancer:
         """Give what guests will still take, and what they will yield."""
         growing_kib = yielding_kib = 0
         for guest in self.guests.values():
-            to_come_kib = guest.to_come_kib
-            if to_come_kib > 0:
-                growing_kib += to_come_kib
-            elif to_come_kib < 0 and guest.progress.cooperates:
-                yielding_kib -= to_come_kib
+            growing_kib += guest.growing_kib
+            if guest.progress.cooperates:
+                yielding_kib += max(0, -guest.to_come_kib)
         return growing_kib, yielding_kib
 
     def _serve_starts(

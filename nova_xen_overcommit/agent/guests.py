@@ -44,6 +44,9 @@ _ON_ITS_WAY_S = 2.0
 _DRIVER_STARTS_S = 10.0
 # Less than this from one pass to the next is no step of a balloon.
 _JITTER_KIB = 512
+# So far below every target HVM guests of libxl rest for good. Who rests lower
+# may have stopped on its way.
+_NEVER_TAKEN_KIB = 1024
 # How far above its choice the cap of a guest is that moves its own balloon.
 _CAP_MARK_KIB = 1024
 
@@ -681,6 +684,15 @@ class TrackedGuest:
         """What it will have more, or less, when it has followed."""
         resting_kib = self.target_kib + self.progress.offset_kib
         return resting_kib - self.domain.actual_kib
+
+    @property
+    def growing_kib(self) -> int:
+        """What it may take at any time without being asked again.
+
+        That it was learnt to rest below its target keeps it from nothing.
+        """
+        below_kib = self.target_kib - self.domain.actual_kib
+        return max(0, self.to_come_kib, below_kib - _NEVER_TAKEN_KIB)
 
     def would_lack(self, sample: MemorySample, settings: Settings) -> bool:
         """Tell whether it lacks memory if ``sample`` is its newest.

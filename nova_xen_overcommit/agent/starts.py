@@ -28,7 +28,7 @@ def outstanding_kib(
     # there. What it will take by its target is counted as growth already,
     # and its overhead as held.
     if guest.domain.busy:
-        arriving_kib = guest.domain.held_kib + max(0, guest.to_come_kib)
+        arriving_kib = guest.domain.held_kib + guest.growing_kib
         return max(0, reservation.claim_kib - arriving_kib)
     return 0
 

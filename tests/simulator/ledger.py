@@ -505,7 +505,8 @@ class Ledger:
         """Give the least, or the most, it may take without being asked again.
 
         Where it has rested near its target, that distance may be taken for
-        its own: it is learnt, not known.
+        its own: it is learnt, not known. Nobody counts on more than a little
+        of it where it is below.
         """
         known = self.record(guest)
         asked_kib = known.asked_kib
@@ -518,7 +519,8 @@ class Ledger:
         if most:
             rests_kib += max(0, guest.offset_kib) + learnt_kib
         else:
-            rests_kib += min(0, guest.offset_kib) - learnt_kib
+            below_kib = min(TOLERANCE_KIB, learnt_kib)
+            rests_kib += min(0, guest.offset_kib) - below_kib
         return max(0, rests_kib - guest.actual_kib)
 
     def set_aside_kib(self, reboots: bool = True) -> int:

@@ -284,6 +284,20 @@ class UncooperativeTest(unittest.TestCase):
         self.harness.run(60)
         self.assertEqual(0, self.harness.agent.report()["uncooperative"])
 
+    def test_what_an_offset_leaves_free_is_granted_to_nobody(self) -> None:
+        # Given a guest that rests 6 MiB below its target, as was learnt
+        self.guest.stuck = False
+        self.guest.offset_kib = -6 * MIB
+        self.harness.boot()
+        self.harness.run(60)
+        tracked = self.harness.balancer.guests[self.guest.uuid]
+        self.assertEqual(-6 * MIB, tracked.progress.offset_kib)
+        # Then it may go on to its target, but for what no HVM guest takes
+        settings = self.harness.settings
+        seen = self.harness.balancer.run_pass(settings).host
+        free_kib = self.harness.host.free_kib - settings.slack_kib
+        self.assertEqual(free_kib - 5 * MIB, seen.spendable_kib)
+
 
 def lie(**figures) -> MemorySample:
     said = {
