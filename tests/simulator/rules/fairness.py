@@ -117,7 +117,9 @@ def _claims(
     used_kib = words.ram_used_kib + words.swap_used_kib
     used_kib = min(guest.flavor_kib, used_kib + outside_kib)
     if known.chosen_kib is not None:
-        return used_kib, known.chosen_kib, known.chosen_kib
+        # It may be what it had at any time since it spoke before.
+        chosen_kib = known.chosen_kib - known.rose_kib
+        return used_kib, chosen_kib, chosen_kib
     limits = settings.demand
     room_kib = int(used_kib * limits.head_room_share) + limits.head_room_kib
     last_kib = min(_MOST_LAST_ROOM_KIB, int(room_kib * _LAST_ROOM_SHARE))
