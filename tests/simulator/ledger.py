@@ -92,9 +92,10 @@ class Record:
     ``shrank_after_s``, and ``given_from_kib`` what it had before it was given
     more. ``still_s`` is for how long it was away from its target and came no
     nearer (``progress_s``: since when; without most of ``unseen_s``, for
-    which nobody had looked at the last look), ``near_s`` for how long it was
-    so near to its target that this may be where it rests (``stirs_s``:
-    where it does rest by its offset, or but a little off),
+    which nobody had looked at the last look; ``patient_s``: since when if
+    nothing but its way to its target gave it new patience), ``near_s`` for
+    how long it was so near to its target that this may be where it rests
+    (``stirs_s``: where it does rest by its offset, or but a little off),
     ``rigid_from_s`` since when it has been away from its target and hasn't
     moved, be it near or not. ``failures`` counts how often in a row it was
     given up, last for what it did since ``failed_s``; since ``lost_from_s``
@@ -135,6 +136,7 @@ class Record:
     near_s: float = 0.0
     stirs_s: float = 0.0
     progress_s: float = -math.inf
+    patient_s: float = math.inf
     words: MemorySample | None = None
     former: MemorySample | None = None
     words_s: float = -math.inf
@@ -372,7 +374,7 @@ class Ledger:
         self, guest: SimulatedGuest, known: Record, now_s: float
     ) -> None:
         least_kib = JITTER_KIB
-        if self.final_kib(guest) >= known.actual_kib:
+        if known.actual_kib - self.final_kib(guest) <= TOLERANCE_KIB:
             # Nobody asked for that: it rests elsewhere now.
             least_kib = TOLERANCE_KIB
         if guest.actual_kib < known.actual_kib - least_kib:
@@ -430,6 +432,8 @@ class Ledger:
             known.still_s += looked_s
         if moved or gap_kib <= TOLERANCE_KIB:
             known.rigid_from_s = now_s
+        if gap_kib <= TOLERANCE_KIB:
+            known.patient_s = math.inf
         if max(gap_kib, seen_kib) <= TOLERANCE_KIB and known.retried:
             known.failures = 0
         # An agent goes by the clock, also where nobody looked.
@@ -449,6 +453,15 @@ class Ledger:
         known.failed_s, known.retried = known.progress_s, False
         known.failures += 1
 
+    def may_be_retried(self, known: Record) -> bool:
+        """Whether it may have been given up, and the back-off is over.
+
+        Who goes by the clock gave it up earlier than who counts only the
+        time in which somebody looked.
+        """
+        lost = known.failed_s == known.progress_s
+        return lost and self.now_s >= known.rests_until_s
+
     def set_by_hand(self, guest: SimulatedGuest) -> None:
         """Take note that somebody asked a guest for another size.
 
@@ -466,6 +479,8 @@ class Ledger:
         self.rob()
         known = self.records.get(guest.domain_id)
         if known is not None:
+            # An agent may hold its former patience against it.
+            known.patient_s = min(known.patient_s, known.progress_s)
             known.still_s, known.progress_s = 0.0, self.now_s
             known.gave_up_s = -math.inf
 

@@ -173,7 +173,8 @@ def rule_5_stuck_is_left_where_it_is(call: Call) -> str:
     rests_s = call.ledger.now_s - known.gave_up_s
     retried = rests_s >= settings.retry_s - GRACE_S
     gave_up = math.isfinite(known.gave_up_s)
-    if call.moves and stuck and not (gave_up and retried):
+    rested = (gave_up and retried) or call.ledger.may_be_retried(known)
+    if call.moves and stuck and not rested:
         return f"asked again though it is stuck for {known.still_s:.1f} s"
     if call.moves and gave_up and not retried:
         return "asked again right after it was given up"

@@ -99,7 +99,7 @@ class Judge:
             known.given_from_kib = max(known.given_from_kib, call.before_kib)
         known.retried = known.retried or call.moves
         patience_s = call.settings.progress.uncooperative_after_s
-        moved_s = min(known.progress_s, known.rigid_from_s)
+        moved_s = min(known.progress_s, known.rigid_from_s, known.patient_s)
         since_s = max(ledger.now_s - moved_s, known.unseen_s)
         stays = abs(target_kib - guest.actual_kib) <= _SETTLED_KIB
         if stays and known.still_s >= patience_s - 1.0:
@@ -112,7 +112,9 @@ class Judge:
             # Nobody looked for a part of it, or it was so near that this
             # might be where it rests: maybe it was given up, maybe not.
             ledger.give_up(known)
-        elif call.moves and math.isfinite(known.gave_up_s):
+        elif call.moves and (
+            math.isfinite(known.gave_up_s) or ledger.may_be_retried(known)
+        ):
             # Tried again: it has new patience.
             known.gave_up_s, known.still_s = -math.inf, 0.0
         check = calls.rule_2_granted_out_of_measured_free

@@ -90,6 +90,46 @@ class StillTest(LedgerTestCase):
         self.assertGreater(known.near_s, 1.0)
         self.assertEqual(0.0, known.still_s)
 
+    def test_who_may_have_been_given_up_may_be_tried_again(self) -> None:
+        # Given one of which nobody saw for how long it didn't move
+        self.guest.stuck = True
+        self.guest.target_kib -= 256 * MIB
+        self.run_and_look()
+        self.host.run(20.0)
+        self.ledger.look()
+        self.assertLess(self.known.still_s, 5.0)
+        self.assertFalse(self.ledger.may_be_retried(self.known))
+        # When its first back-off is over
+        self.host.run(60.0)
+        # Then it may be asked again
+        self.assertTrue(self.ledger.may_be_retried(self.known))
+
+    def test_its_former_patience_may_be_held_against_it(self) -> None:
+        self.guest.stuck = True
+        self.guest.target_kib -= 256 * MIB
+        self.run_and_look()
+        began_s = self.known.progress_s
+        self.run_and_look()
+        # When somebody asks for another size
+        self.ledger.set_by_hand(self.guest)
+        self.assertGreater(self.known.progress_s, began_s)
+        self.assertEqual(began_s, self.known.patient_s)
+        # Then that is over once it rests
+        self.guest.target_kib = self.guest.actual_kib
+        self.run_and_look()
+        self.assertTrue(math.isinf(self.known.patient_s))
+
+    def test_who_stirs_where_it_rests_does_not_shrink(self) -> None:
+        # Given one that rests a little above its target
+        self.guest.target_kib -= 513
+        self.guest.offset_kib = 513
+        self.run_and_look()
+        # When it rests below it, unasked
+        self.guest.offset_kib = -256
+        self.run_and_look()
+        self.assertEqual(0, self.guest.gap_kib)
+        self.assertTrue(math.isinf(self.known.shrank_s))
+
 
 class GrowthTest(LedgerTestCase):
     """What a guest may take, and who could know."""
