@@ -107,10 +107,13 @@ def _least(
 
     Who is starved keeps what it has, but for what is far above its fair
     share where somebody must go short of what it uses. It is starved by its
-    own word: whoever says so for ever would have its flavor for ever.
+    own word: whoever says so for ever would have its flavor for ever. Floors
+    are due to all, also to who has less.
     """
     least = {
-        guest.uuid: guest.floor_kib if guest.shrinkable else guest.target_kib
+        guest.uuid: guest.floor_kib
+        if guest.shrinkable
+        else max(guest.floor_kib, guest.target_kib)
         for guest in guests
     }
     yielding = [g for g in guests if g.yields_if_short]
@@ -120,7 +123,8 @@ def _least(
     level = fair_level(pool_kib, list(vessels.values())) * _MORE_THAN_FAIR
     for guest in yielding:
         kept_kib = vessels[guest.uuid].at(level)
-        least[guest.uuid] = min(guest.target_kib, kept_kib)
+        kept_kib = min(guest.target_kib, kept_kib)
+        least[guest.uuid] = max(guest.floor_kib, kept_kib)
     return least
 
 

@@ -122,6 +122,26 @@ class PropertiesTest(unittest.TestCase):
         )
         self.assertLessEqual(given_kib, where.expected_free_kib)
 
+    @given(GUESTS, HOSTS, st.lists(st.sampled_from([0.1, 0.5, 1.0])))
+    def test_nothing_lies_free_while_one_lacks_what_it_uses(
+        self, guests, where, shares
+    ) -> None:
+        # Given guests of which some were left with less than their floors
+        for one, share in zip(guests, shares, strict=False):
+            one.actual_kib = one.target_kib = int(one.target_kib * share)
+        plan = targets.plan(guests, where, EXACT)
+        if any(
+            plan[one.uuid].target_kib < one.bare_need_kib
+            for one in guests
+            if one.growable
+        ):
+            # Then all that is free is meant for somebody
+            given_kib = sum(
+                plan[one.uuid].target_kib - one.target_kib for one in guests
+            )
+            free_kib = where.expected_free_kib - where.slack_kib
+            self.assertGreaterEqual(given_kib, free_kib - len(guests))
+
     @given(GUESTS, HOSTS)
     def test_who_has_not_what_it_needs_is_told_why(self, guests, where):
         held = [

@@ -165,6 +165,14 @@ class StarvedTest(unittest.TestCase):
         self.assertEqual(106 + 394 * 1.25, found.pop("starved"))
         self.assertAlmostEqual(2000 - 598.5, sum(found.values()), delta=0.01)
 
+    def test_it_gets_its_floor_of_what_does_not_reach_for_it(self) -> None:
+        # Given one that somebody left with less than its floor
+        floor_kib = 512 * MIB
+        guests = [self.starved(200, floor_kib=floor_kib), *self.others(106)]
+        self.assertEqual(
+            {"starved": 512, "0": 106}, plan_mib(guests, host(116))
+        )
+
     def test_it_is_told_that_memory_is_short(self) -> None:
         guests = [self.starved(1024), *self.others(326, 325, 325)]
         decision = targets.plan(guests, host(16), EXACT)["starved"]
