@@ -202,7 +202,8 @@ class Ledger:
             known = Record(now_s, now_s, guest.actual_kib, now_s)
             known.told_kib = guest.target_kib
             self.records[guest.domain_id] = known
-            self._measure_afresh(guest, known)
+            known.best_kib = self.distance_kib(guest)
+            known.rested_kib = self._rests_kib(guest)
             known.progress_s = self.now_s
         return known
 
@@ -324,11 +325,7 @@ class Ledger:
             # come true yet when it begins.
             self.rob()
         known.told_kib = guest.target_kib
-        if known.asked_kib == guest.target_kib:
-            return
-        if known.asked_kib is None:
-            self._measure_afresh(guest, known)
-        else:
+        if known.asked_kib not in (None, guest.target_kib):
             self.ask(guest, known, guest.target_kib)
 
     def ask(
@@ -343,10 +340,6 @@ class Ledger:
             known.asked_from = known.rested_kib, known.best_kib
         known.asked_kib, known.may_keep = asked_kib, False
         self._measure_anew(guest, known)
-
-    def _measure_afresh(self, guest: SimulatedGuest, known: Record) -> None:
-        known.best_kib = self.distance_kib(guest)
-        known.rested_kib = self._rests_kib(guest)
 
     def _measure_anew(self, guest: SimulatedGuest, known: Record) -> None:
         assert known.asked_from is not None

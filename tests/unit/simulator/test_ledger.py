@@ -104,6 +104,19 @@ class StillTest(LedgerTestCase):
         # Then it may be asked again
         self.assertTrue(self.ledger.may_be_retried(self.known))
 
+    def test_how_far_it_has_come_counts_on_with_another_target(self) -> None:
+        # Given one that no agent has asked for anything, on its way
+        self.guest.target_kib -= 256 * MIB
+        self.run_and_look()
+        self.guest.stuck = True
+        self.guest.actual_kib -= 900
+        self.run_and_look()
+        # When somebody else asks for less yet
+        self.guest.target_kib -= 256 * MIB
+        self.run_and_look()
+        left_kib = self.guest.actual_kib - self.guest.target_kib
+        self.assertEqual(left_kib + 900, self.known.best_kib)
+
     def test_its_former_patience_may_be_held_against_it(self) -> None:
         self.guest.stuck = True
         self.guest.target_kib -= 256 * MIB
