@@ -519,17 +519,24 @@ class Ledger:
         known = self.record(guest)
         asked_kib = known.asked_kib
         rests_kib = guest.target_kib if asked_kib is None else asked_kib
-        learnt_kib = 0
-        if known.near_s >= _CALIBRATED_S:
-            learnt_kib = MAX_OFFSET_KIB
-        elif known.stirs_s >= _CALIBRATED_S:
-            learnt_kib = TOLERANCE_KIB
+        learnt_kib = self._learnt_kib(known)
         if most:
             rests_kib += max(0, guest.offset_kib) + learnt_kib
         else:
             below_kib = min(TOLERANCE_KIB, learnt_kib)
             rests_kib += min(0, guest.offset_kib) - below_kib
         return max(0, rests_kib - guest.actual_kib)
+
+    def above_kib(self, guest: SimulatedGuest) -> int:
+        """Give how far above its target it may have been learnt to rest."""
+        above_kib = guest.actual_kib - self.final_kib(guest)
+        return max(0, min(above_kib, self._learnt_kib(self.record(guest))))
+
+    def _learnt_kib(self, known: Record) -> int:
+        """Give the most that an agent may have learnt of its distance."""
+        if known.near_s >= _CALIBRATED_S:
+            return MAX_OFFSET_KIB
+        return TOLERANCE_KIB if known.stirs_s >= _CALIBRATED_S else 0
 
     def set_aside_kib(self, reboots: bool = True) -> int:
         """Give what is promised to starts and reboots, and not yet theirs."""

@@ -106,7 +106,9 @@ def rule_3_spares_the_starved(call: Call) -> str:
         return ""
     # But for what it has above its fair share of what isn't enough.
     kept_kib = fairness.kept_kib(call.ledger, call.settings, call.guest)
-    if call.target_kib >= kept_kib:
+    # Where it rests above its targets it is asked for so much less.
+    left_kib = call.target_kib + call.ledger.above_kib(call.guest)
+    if left_kib >= kept_kib:
         return ""
     if math.isinf(kept_kib):
         return "taken from while it is starved, and there is enough"

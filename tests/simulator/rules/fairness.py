@@ -58,6 +58,9 @@ def kept_kib(
         used_kib += _outside_kib(ledger, guest)
     if used_kib + len(parts) * TOLERANCE_KIB <= pool_kib:
         return math.inf
+    # Caps are a little above what guests chose.
+    capped = [one for one in ledger.guests if ledger.record(one).moves_itself]
+    pool_kib -= len(capped) * TOLERANCE_KIB
     return parts[guest.uuid].at(_level(pool_kib, list(parts.values())))
 
 

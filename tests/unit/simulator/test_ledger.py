@@ -181,6 +181,19 @@ class GrowthTest(LedgerTestCase):
         least_kib = self.ledger.growth_kib(self.guest)
         self.assertEqual(19 * MIB + 512, least_kib)
 
+    def test_where_it_stands_above_its_target_may_be_learnt(self) -> None:
+        # Given one that yields no more, 6 MiB above its target
+        self.guest.stuck = True
+        self.guest.target_kib -= 6 * MIB
+        self.run_and_look()
+        self.assertEqual(0, self.ledger.above_kib(self.guest))
+        for _ in range(10):
+            self.run_and_look()
+        self.assertEqual(6 * MIB, self.ledger.above_kib(self.guest))
+        # But not one that is far off
+        self.guest.target_kib -= 20 * MIB
+        self.assertEqual(8 * MIB, self.ledger.above_kib(self.guest))
+
 
 class WordsTest(LedgerTestCase):
     """What a guest's words tell of it."""
