@@ -366,11 +366,12 @@ class Ledger:
     def _look_at(
         self, guest: SimulatedGuest, known: Record, now_s: float
     ) -> None:
-        least_kib = JITTER_KIB
-        if known.actual_kib - self.final_kib(guest) <= TOLERANCE_KIB:
+        lowest_kib = known.actual_kib - JITTER_KIB
+        asked_kib = self.final_kib(guest)
+        if known.actual_kib - asked_kib <= TOLERANCE_KIB:
             # Nobody asked for that: it rests elsewhere now.
-            least_kib = TOLERANCE_KIB
-        if guest.actual_kib < known.actual_kib - least_kib:
+            lowest_kib = min(known.actual_kib, asked_kib) - TOLERANCE_KIB
+        if guest.actual_kib < lowest_kib:
             known.shrank_s, known.shrank_after_s = now_s, known.seen_s
         most_kib = max(self.final_kib(guest), self._rests_kib(guest))
         if guest.actual_kib > max(known.actual_kib, most_kib + TOLERANCE_KIB):

@@ -13,7 +13,13 @@ from nova_xen_overcommit.policy.demand import STARVED_TWICE
 from nova_xen_overcommit.policy.progress import ProgressSettings
 from nova_xen_overcommit.virt import capacity
 from tests.simulator.guest import SimulatedGuest
-from tests.simulator.ledger import GRACE_S, TOLERANCE_KIB, Claim, Ledger
+from tests.simulator.ledger import (
+    GRACE_S,
+    KEPT_FOR_S,
+    TOLERANCE_KIB,
+    Claim,
+    Ledger,
+)
 from tests.simulator.memory import MIB
 
 # So much is not worth a call.
@@ -155,13 +161,26 @@ def _left_over_kib(done: Pass) -> int:
 
 
 def _in_build_kib(done: Pass) -> int:
-    """Give the overheads of starts that are listed and still in build.
+    """Give what may be kept yet for guests that are listed and in build.
 
-    Nobody knows whether they have taken it yet.
+    For starts that is their overhead: nobody knows whether they have taken
+    it. With how much a guest comes back of which that couldn't be set isn't
+    known, so its flavor may be kept until it runs.
     """
-    running = done.ledger.host.guests
-    listed = [one for one in done.ledger.claims if one.uuid in running]
-    return done.ledger.host.guest_overhead_kib * len(listed)
+    ledger = done.ledger
+    starting = {claim.uuid for claim in ledger.claims}
+    listed = starting & ledger.host.guests.keys()
+    kept_kib = sum(
+        guest.flavor_kib - guest.actual_kib
+        for guest in ledger.guests
+        if guest.busy and guest.uuid not in starting and _new(ledger, guest)
+    )
+    return kept_kib + ledger.host.guest_overhead_kib * len(listed)
+
+
+def _new(ledger: Ledger, guest: SimulatedGuest) -> bool:
+    """Whether it may have been gone a moment ago."""
+    return ledger.now_s - ledger.record(guest).known_s < KEPT_FOR_S
 
 
 def _healthy(done: Pass) -> list[SimulatedGuest]:

@@ -138,7 +138,7 @@ class StillTest(LedgerTestCase):
         self.guest.offset_kib = 513
         self.run_and_look()
         # When it rests below it, unasked
-        self.guest.offset_kib = -256
+        self.guest.offset_kib = -MIB
         self.run_and_look()
         self.assertEqual(0, self.guest.gap_kib)
         self.assertTrue(math.isinf(self.known.shrank_s))

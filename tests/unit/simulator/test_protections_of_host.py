@@ -117,6 +117,27 @@ class Rule7Test(ProtectionTest):
         self.assertEqual([], world.broken)
         self.assertGreater(guests_of(world)[0].target_kib, 700 * MIB)
 
+    def test_rule_7_a_reboot_is_kept_what_it_may_come_back_with(self) -> None:
+        # Given a guest of which couldn't be set with how much it comes back
+        world = world_of(300, free_mib=1100)
+        guest = guests_of(world)[0]
+        world.kill_agent()
+        guest.fails_calls = True
+        world.run(2)
+        # When it is back with less than its flavor, and in build
+        world.vanish(guest, back_after_s=1.0)
+        while guest.uuid not in world.host.guests:
+            world.step()
+        guests_of(world)[0].busy = "in build"
+        client = world.ask(2 * GIB)
+        world.run(3)
+        # Then what it may come to have is kept until it runs
+        self.assertFalse(client.reservation.answered.is_set())
+        self.assertEqual([], world.broken)
+        guests_of(world)[0].busy = ""
+        world.run(1)
+        self.assertTrue(client.reservation.answered.is_set())
+
     def test_rule_7_an_offset_that_may_be_learnt_frees_nothing(self) -> None:
         # Given a guest that grows by 20 MiB, and has rested near a target
         world = world_of(300, free_mib=600)
