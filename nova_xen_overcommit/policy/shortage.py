@@ -123,8 +123,7 @@ def _least(
     level = fair_level(pool_kib, list(vessels.values())) * _MORE_THAN_FAIR
     for guest in yielding:
         kept_kib = vessels[guest.uuid].at(level)
-        kept_kib = min(guest.target_kib, kept_kib)
-        least[guest.uuid] = max(guest.floor_kib, kept_kib)
+        least[guest.uuid] = min(least[guest.uuid], kept_kib)
     return least
 
 

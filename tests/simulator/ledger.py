@@ -373,11 +373,11 @@ class Ledger:
             lowest_kib = min(known.actual_kib, asked_kib) - TOLERANCE_KIB
         if guest.actual_kib < lowest_kib:
             known.shrank_s, known.shrank_after_s = now_s, known.seen_s
-        most_kib = max(self.final_kib(guest), self._rests_kib(guest))
+        rests_kib = self._rests_kib(guest)
+        most_kib = max(asked_kib, rests_kib)
         if guest.actual_kib > max(known.actual_kib, most_kib + TOLERANCE_KIB):
             # It hasn't heard yet that it isn't to grow any more.
             self.rob()
-        rests_kib = self._rests_kib(guest)
         if known.asked_from is None and rests_kib != known.rested_kib:
             # It rests elsewhere now, with no word: it hasn't moved by that.
             known.asked_from = known.rested_kib, known.best_kib
@@ -518,8 +518,7 @@ class Ledger:
         of it where it is below.
         """
         known = self.record(guest)
-        asked_kib = known.asked_kib
-        rests_kib = guest.target_kib if asked_kib is None else asked_kib
+        rests_kib = self.final_kib(guest)
         learnt_kib = self._learnt_kib(known)
         if most:
             rests_kib += max(0, guest.offset_kib) + learnt_kib
